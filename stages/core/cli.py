@@ -1,0 +1,107 @@
+"""A stage's command line in, one job out: its contract, its paths, its report line, its errors.
+
+Every stage is `python -m stages.<stage> --pipeline P --<input> PATH … --out PATH`. Paths stand
+in dvc.yaml alone. What a stage did, or why it failed, is left in `data/.run/<p>.<stage>.json`.
+"""
+
+import argparse
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stages.contract import Contract, load
+from stages.core.errors import IngotError, RefusedError
+from stages.core.files import read_json, replacing, write_json
+
+
+@dataclass
+class Job:
+    """One run of one stage. `out` is a folder that gets its name when the stage ends well."""
+
+    stage: str
+    contract: Contract
+    inputs: dict[str, Path]
+    out: Path
+    summary: list[str] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> Path:
+        return self.inputs[name]
+
+    def say(self, text: str) -> None:
+        """Add to the one line that the stage prints when it is done."""
+        self.summary.append(text)
+
+
+@contextmanager
+def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator[Job]:
+    """Run the block as one stage: parse `argv`, write `--out` whole or not at all, report."""
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}")
+    parser.add_argument("--pipeline", required=True, help="a section of params.yaml")
+    for name in inputs:
+        parser.add_argument(f"--{name}", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path, help="a folder, replaced as a whole")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--status", type=Path, default=Path("data/.run"))
+    arguments = parser.parse_args(argv)
+    status = arguments.status / f"{arguments.pipeline}.{stage}.json"
+    start = time.perf_counter()
+    with reporting(stage, arguments.pipeline, status):
+        contract = load(arguments.params, arguments.pipeline)
+        paths = {name: getattr(arguments, name) for name in inputs}
+        for name, path in paths.items():
+            if not path.exists():
+                raise IngotError(f"--{name} {path} does not exist. Run the stage that makes it, or `dvc repro`.")
+        with replacing(arguments.out) as partial:
+            running = Job(stage, contract, paths, partial)
+            yield running
+        record = {
+            "stage": stage,
+            "pipeline": arguments.pipeline,
+            "summary": "; ".join(running.summary),
+            "seconds": round(time.perf_counter() - start, 2),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        write_json(status, record)
+        print(
+            f"{stage} {arguments.pipeline}: {record['summary']}; {record['seconds']} s, peak {record['peak_memory_mb']} MB",
+            flush=True,
+        )
+
+
+@contextmanager
+def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
+    """Turn an IngotError into a sentence on stderr, an exit code, and a record of its kind."""
+    try:
+        yield
+    except IngotError as error:
+        kind = type(error).__name__
+        write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": str(error)})
+        print(f"{stage} {pipeline}: {kind}: {error}", file=sys.stderr, flush=True)
+        raise SystemExit(error.exit_code) from None
+
+
+def peak_memory_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def require_passed(report: Path) -> dict[str, Any]:
+    """Read a stage's report and refuse to go on unless its verdict is `passed`."""
+    content: dict[str, Any] = read_json(report)
+    if content.get("passed") is not True:
+        reasons = "\n  - ".join(content.get("reasons") or ["the report holds no verdict"])
+        raise RefusedError(f"{report} says not passed:\n  - {reasons}")
+    return content
+
+
+def progress(text: str, *, last: bool = False) -> None:
+    """Show one line of progress: rewritten in place on a terminal, plain lines elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[2K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
+    elif last or os.environ.get("INGOT_PROGRESS") == "lines":
+        print(text, file=sys.stderr, flush=True)
