@@ -1,0 +1,3 @@
+from stages.examples import main
+
+main()

@@ -1,0 +1,79 @@
+"""Splits in; what would make their scores lie out: leaked rows, leaked targets, empty columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.columns import chunk, module_of
+from stages.contract import Contract
+from stages.examples.split import hash_rows
+
+NUM_BINS = 64
+MIN_ROWS = 50  # fewer rows prove no leak
+LISTED = 20
+
+
+def across_splits(table: pa.Table, sides: np.ndarray, inputs: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
+    """Rows whose inputs also stand on a later side (train < validation < test), and their count.
+
+    Dropping the returned rows [N] ends every leak and touches no test row.
+    """
+    order = np.select([sides == "test", sides == "validation"], [2, 1], 0)
+    rows = hash_rows(table, inputs)
+    _, places = np.unique(rows, return_inverse=True)
+    latest = np.zeros(places.max(initial=-1) + 1, int)
+    np.maximum.at(latest, places, order)
+    leaked = latest[places] > order
+    return leaked, {"leaked": int(leaked.sum()), "rows": np.flatnonzero(leaked)[:LISTED].tolist()}
+
+
+def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping[str, Any], settings: Any) -> list[str]:
+    """Reasons to refuse these examples; empty where there is none."""
+    target, reasons = contract.target.column, []
+    if duplicates["leaked"] and settings.duplicates == "block":
+        reasons.append(
+            f"{duplicates['leaked']:,} training or validation rows have the same inputs as a row of a later split, such as rows "
+            f"{duplicates['rows'][:5]}. Keep them together with split: {{by: group, key: …}}, or drop them with leaks: {{duplicates: drop}}"
+        )
+    for name, part in parts.items():
+        found = len(set(part.column(target).to_pylist()))
+        if found < 2:
+            reasons.append(
+                f"{name} has {part.num_rows:,} rows of {found} class{'' if found == 1 else 'es'} of {target}; at least two classes are needed"
+            )
+    if reasons:
+        return reasons
+    train = parts["train"]
+    labels = np.unique(np.array([str(value) for value in train.column(target).to_pylist()]), return_inverse=True)[1]
+    for name, column in contract.input_columns.items():
+        if train.column(name).null_count == train.num_rows:
+            reasons.append(f"{name} has no value in any training row; take it out of the columns, or mend its source")
+        elif (score := column_score(column, chunk(train, name), labels)) > settings.max_column_score:
+            reasons.append(
+                f"{name} alone predicts {target} with a balanced accuracy of {score:.3f} (limit {settings.max_column_score}): it looks like a "
+                f"leak of the target. Mark it input: false, or raise examples.leaks.max_column_score"
+            )
+    return reasons
+
+
+def column_score(column: Any, values: pa.Array, labels: np.ndarray) -> float:
+    """Balanced accuracy of the best guess from one column alone, learned on even rows, tried on odd ones.
+
+    Values are used as they are where few, else in quantile bins. Text and images are not tried.
+    """
+    if column.type in ("text", "image", "id") or len(labels) < MIN_ROWS:
+        return 0.0
+    raw = module_of(column).array(column, values)
+    codes = np.unique(raw.astype(str) if raw.dtype == object else raw, return_inverse=True)[1]
+    if codes.max() >= NUM_BINS and raw.dtype != object:
+        ranks = np.argsort(np.argsort(codes, kind="stable"), kind="stable")
+        first = np.full(codes.max() + 1, len(codes))
+        np.minimum.at(first, codes, ranks)  # ties share a bin
+        codes = first[codes] * NUM_BINS // len(codes)
+    counts = np.zeros((codes.max() + 1, labels.max() + 1))
+    np.add.at(counts, (codes[::2], labels[::2]), 1)
+    guess = (counts / np.maximum(counts.sum(0), 1)).argmax(1)[codes[1::2]]
+    odd = labels[1::2]
+    return float(np.mean([(guess[odd == label] == label).mean() for label in np.unique(odd)]))

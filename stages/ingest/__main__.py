@@ -1,0 +1,3 @@
+from stages.ingest import main
+
+main()

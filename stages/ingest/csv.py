@@ -1,0 +1,93 @@
+"""CSV files in, records of text out; ragged lines are kept as malformed, with the reason."""
+
+import codecs
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pyarrow import csv
+from pydantic import Field
+
+from stages.contract.section import Section
+from stages.core.errors import ContractError, DataError
+from stages.ingest import Batch, number_records
+
+BLOCK_BYTES = 8 << 20
+
+
+class Options(Section):
+    """All values are read as text; the columns' types say what they are."""
+
+    format: Literal["csv"]
+    files: str = "**/*"
+    encoding: str = "utf-8"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    quote: str = Field(default='"', min_length=1, max_length=1)
+
+
+def read(folder: Path, options: Options) -> Iterator[Batch]:
+    try:
+        codecs.lookup(options.encoding)
+    except LookupError:
+        raise ContractError(
+            f"ingest.encoding is {options.encoding!r}, which Python does not know; try utf-8, latin-1, gb18030"
+        ) from None
+    files = sorted(path for path in folder.glob(options.files) if path.is_file())
+    if not files:
+        raise DataError(f"{folder} has no file that matches ingest.files {options.files!r}")
+    for path in files:
+        yield from read_file(path, path.relative_to(folder).as_posix(), options)
+
+
+def read_file(path: Path, name: str, options: Options) -> Iterator[Batch]:
+    malformed: list[dict[str, Any]] = []
+
+    def keep(row: csv.InvalidRow) -> str:
+        reason = f"{row.actual_columns} fields; the header has {row.expected_columns}"
+        malformed.append({"_file": name, "_record": row.number, "text": row.text, "reason": reason})
+        return "skip"
+
+    first = 1
+    with path.open("rb") as file:
+        try:
+            header = read_header(file, name, options)
+            reader = csv.open_csv(
+                file,
+                read_options=csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, encoding=options.encoding),
+                parse_options=csv.ParseOptions(
+                    delimiter=options.delimiter,
+                    quote_char=options.quote,
+                    newlines_in_values=True,
+                    invalid_row_handler=keep,
+                ),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+                ),
+            )
+            for batch in reader:
+                records = number_records(pa.Table.from_batches([batch]), name, first)
+                first += batch.num_rows
+                yield Batch(records, tuple(malformed))
+                malformed.clear()
+        except (UnicodeDecodeError, pa.ArrowInvalid) as error:
+            raise DataError(
+                f"{name} after record {first - 1}: cannot be read as {options.encoding} text: {error}. "
+                "Check that it is a CSV file, and declare its encoding in ingest.encoding (utf-8, latin-1, gb18030, …)."
+            ) from None
+    if malformed:
+        yield Batch(pa.table({}), tuple(malformed))
+
+
+def read_header(file: Any, name: str, options: Options) -> list[str]:
+    """Column names from the first record; the file is left at its start."""
+    import csv as standard_csv
+
+    head = file.readline(1 << 20).decode(options.encoding)
+    file.seek(0)
+    names = next(standard_csv.reader([head.lstrip("\ufeff")], delimiter=options.delimiter, quotechar=options.quote), [])
+    twice = sorted({column for column in names if names.count(column) > 1})
+    if not names or twice:
+        found = f"has the columns {', '.join(twice)} twice" if twice else "is empty"
+        raise DataError(f"{name}: the header {found}. Mend the file's first line.")
+    return [column.strip() if column != column.strip() else column for column in names]
