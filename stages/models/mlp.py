@@ -1,0 +1,38 @@
+"""Any mix of arrays in, a multi-layer perceptron over their concatenation out."""
+
+from collections.abc import Sequence
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from stages.contract.section import Section
+from stages.core.arrays import ArraySpec
+from stages.models._layers import Concatenate, default_encoder, he_linear, output_linear
+
+SUITS = ("dense", "index", "set", "image")
+
+
+class Options(Section):
+    hidden: list[int] = Field(default=[64, 32])
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    set_width: int = Field(default=16, ge=1)
+
+
+class Network(nn.Module):
+    def __init__(self, specs: Sequence[ArraySpec], num_outputs: int, options: Options) -> None:
+        super().__init__()
+        self.inputs = Concatenate([default_encoder(spec, options.set_width) for spec in specs])
+        layers: list[nn.Module] = []
+        width = self.inputs.width
+        for size in options.hidden:
+            layers += [he_linear(width, size), nn.ReLU(), nn.Dropout(options.dropout)]
+            width = size
+        self.body = nn.Sequential(*layers)
+        self.head = output_linear(width, num_outputs)
+
+    def forward(self, *arrays: Tensor) -> Tensor:
+        return self.head(self.body(self.inputs(arrays)))
+
+
+def build(specs: Sequence[ArraySpec], num_outputs: int, options: Options) -> nn.Module:
+    return Network(specs, num_outputs, options)

@@ -1,0 +1,1 @@
+"""Scores, intervals and calibration: what a number is worth."""

@@ -1,0 +1,63 @@
+"""Probabilities and truths in, tables for DVC's plots out. Curves are thinned to a few hundred points."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.files import write_text
+
+MAX_POINTS = 200
+NUM_BINS = 10
+
+
+def write_plots(
+    folder: Path, chances_NC: np.ndarray, truth_N: np.ndarray, classes: Sequence[str], positive: int
+) -> None:
+    """confusion.csv, roc.csv, precision_recall.csv and reliability.csv.
+
+    With more than two classes the curves are micro-averaged: every (row, class) pair counts once.
+    """
+    guess_N = chances_NC.argmax(1)
+    pairs = [(classes[truth], classes[guess]) for truth, guess in zip(truth_N.tolist(), guess_N.tolist(), strict=True)]
+    write_csv(folder / "confusion.csv", ("actual", "predicted"), sorted(pairs))
+    if len(classes) == 2:
+        scores, hits = chances_NC[:, positive], truth_N == positive
+    else:
+        scores, hits = chances_NC.ravel(), np.eye(len(classes), dtype=bool)[truth_N].ravel()
+    roc, precision_recall = curves(scores, hits)
+    write_csv(folder / "roc.csv", ("false_positive_rate", "true_positive_rate"), roc)
+    write_csv(folder / "precision_recall.csv", ("recall", "precision"), precision_recall)
+    write_csv(folder / "reliability.csv", ("predicted", "observed"), reliability(scores, hits))
+
+
+def curves(scores: np.ndarray, hits: np.ndarray) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
+    """ROC and precision-recall points at the thresholds between distinct scores."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    found = np.cumsum(hits[order])[ends].astype(float)
+    called = ends + 1.0
+    positives, negatives = max(hits.sum(), 1), max((~hits).sum(), 1)
+    kept = np.unique(np.linspace(0, len(ends) - 1, MAX_POINTS).astype(int))
+    false = ((called - found) / negatives)[kept]
+    recall, precision = (found / positives)[kept], (found / called)[kept]
+    roc = [(0.0, 0.0), *zip(false.tolist(), recall.tolist(), strict=True)]
+    return roc, list(zip(recall.tolist(), precision.tolist(), strict=True))
+
+
+def reliability(scores: np.ndarray, hits: np.ndarray) -> list[tuple[float, float]]:
+    """Mean prediction and share of hits in bins of equal width; empty bins are left out."""
+    bins = np.minimum((scores * NUM_BINS).astype(int), NUM_BINS - 1)
+    return [
+        (float(scores[bins == b].mean()), float(hits[bins == b].mean())) for b in range(NUM_BINS) if (bins == b).any()
+    ]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> None:
+    lines = [",".join(header)]
+    lines += [",".join(f"{value:.6g}" if isinstance(value, float) else quote(value) for value in row) for row in rows]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def quote(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"' if any(c in word for c in ',"\n\r') else word

@@ -1,0 +1,122 @@
+"""Encoded arrays and a recipe in, a fitted model out: the one way to fit anything.
+
+Used by `train`, by the folds and baselines of `evaluate`, and later by distillation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from stages.contract.loader import choose
+from stages.contract.section import Section, parse
+from stages.core.arrays import ArraySpec
+from stages.core.errors import ContractError
+
+if TYPE_CHECKING:
+    import onnx
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Recipe(Section):
+    """How the loop trains. `threads` is part of the result: sums in another order differ."""
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=0.002, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    flip: bool = False  # mirror pictures at random: only where a mirrored one means the same
+    shift: int = Field(default=0, ge=0)  # move pictures by up to so many pixels at random
+    patience: int | None = Field(default=None, ge=1)  # epochs without a better validation loss
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=1, ge=1)
+    seed: int = 0
+
+
+class Train(Recipe):
+    """`<pipeline>.train`: a model, the options of `stages/models/<model>.py`, and the recipe."""
+
+    model: str
+    options: dict[str, Any] = {}
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be learnt: the arrays' specs, the target's module and its fitted state."""
+
+    specs: tuple[ArraySpec, ...]
+    target: ModuleType
+    state: Mapping[str, Any]
+
+    @property
+    def num_outputs(self) -> int:
+        return int(self.target.num_outputs(self.state))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model's weights, its graph from encoded arrays to `outputs` [N, C], and how it got there."""
+
+    model: str
+    network: "onnx.ModelProto"
+    weights: Mapping[str, np.ndarray]
+    history: Sequence[Mapping[str, float]] = ()
+    best_epoch: int | None = None
+
+    @property
+    def num_parameters(self) -> int:
+        return int(sum(array.size for array in self.weights.values()))
+
+
+def options_of(name: str, raw: Mapping[str, Any], path: str) -> tuple[ModuleType, Section]:
+    """A model's module and its typed options, declared at `path` (such as 'retail.train')."""
+    module = choose("models", name, f"{path}.model")
+    return module, parse(module.Options, raw, f"{path}.options")
+
+
+def fit(
+    name: str,
+    options: Section,
+    problem: Problem,
+    splits: Mapping[str, Arrays],
+    *,
+    recipe: Recipe,
+    checkpoint: Path | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Fitted:
+    """Fit a model on `splits["train"]`; the loop watches `splits["validation"]` where it is given.
+
+    Raises ContractError where the model cannot take one of the arrays.
+    """
+    from importlib import import_module
+
+    module = import_module(f"stages.models.{name}")
+    unfit = [spec for spec in problem.specs if spec.kind not in module.SUITS]
+    if unfit:
+        raise ContractError(
+            f"the model {name!r} takes arrays of the kinds {', '.join(module.SUITS)}; {', '.join(unfit[0].columns)} is of the kind {unfit[0].kind}"
+        )
+    if not hasattr(module, "build"):
+        weights = module.fit(splits["train"], problem.specs, problem.num_outputs, options, seed=recipe.seed)
+        return Fitted(name, module.draw(weights, problem.specs, problem.num_outputs), weights)
+    from stages.training.loop import train
+
+    return train(name, module.build, options, problem, splits, recipe=recipe, checkpoint=checkpoint, report=report)
+
+
+def suits(name: str, specs: Sequence[ArraySpec]) -> bool:
+    """Whether a model can take all of these arrays."""
+    from importlib import import_module
+
+    return all(spec.kind in import_module(f"stages.models.{name}").SUITS for spec in specs)

@@ -1,0 +1,61 @@
+"""Labelled examples in; a fitted encoder, and the arrays that models learn from, out.
+
+Shared by the stage `features` and by the folds of `evaluate`, which fit anew for each fold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.columns import Encoder, encode, feature_options, fit
+from stages.contract import Contract
+from stages.contract.section import Section
+from stages.core.arrays import ArraySpec
+from stages.targets import target_module
+from stages.training import Problem
+
+
+class Features(Section):
+    """`<pipeline>.features`: options of `stages/columns/<type>.py`, for all of a type and for one column."""
+
+    by_type: dict[str, dict[str, Any]] = {}
+    by_column: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the training rows taught: the encoder, and the target's state (its classes)."""
+
+    encoder: Encoder
+    target: Mapping[str, Any]
+
+
+def options(contract: Contract) -> dict[str, Section]:
+    """Each input column's typed options. Raises ContractError for what is wrong in the section."""
+    path = f"{contract.pipeline}.features"
+    section = contract.section("features", Features)
+    return feature_options(contract.input_columns, section.by_type, section.by_column, path)
+
+
+def fit_features(train: pa.Table, contract: Contract) -> Fit:
+    target = contract.target
+    encoder = fit(contract.input_columns, options(contract), train)
+    return Fit(encoder, target_module(target).fit(target, train.column(target.column)))
+
+
+def arrays_of(table: pa.Table, fitted: Fit, contract: Contract) -> dict[str, np.ndarray]:
+    """One split's arrays: those of the encoder, `target`, and `group` for resampling."""
+    target = contract.target
+    arrays = encode(fitted.encoder, contract.input_columns, table)
+    arrays["target"] = target_module(target).encode(fitted.target, table.column(target.column))
+    arrays["group"] = np.asarray(table.column("_group"), np.int64)
+    return arrays
+
+
+def problem_of(features: Mapping[str, Any], contract: Contract) -> Problem:
+    """The learning problem that `features.json` describes."""
+    specs = tuple(ArraySpec.from_json(spec) for spec in features["specs"])
+    return Problem(specs, target_module(contract.target), features["target"])

@@ -1,0 +1,96 @@
+"""Labelled examples in; the scores of models that never saw the rows they are scored on, out.
+
+Every fold repeats the whole line: features are fitted on its training rows alone, early stopping
+watches rows of its own, and rows of one group stay on one side.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.contract import Contract
+from stages.core import cli, store
+from stages.core.files import hash_json, read_json, write_json
+from stages.core.graph import run
+from stages.targets import target_module
+from stages.training import Problem, Train, fit, options_of
+from stages.training.features import arrays_of, fit_features
+
+STOPPING_SHARE = 0.1
+CODE = ("training", "models", "targets", "core", "columns")
+
+
+def fold_of(groups: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """int [N]: each row's fold. Whole groups are dealt out in a random order, largest groups first."""
+    names, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    fold, filled = np.zeros(len(names), int), np.zeros(num_folds, int)
+    for group in order:
+        fold[group] = filled.argmin()
+        filled[fold[group]] += sizes[group]
+    return fold[codes]
+
+
+def cross_validate(contract: Contract, examples: Path, num_folds: int, decision: Any, *, seed: int) -> dict[str, Any]:
+    """Scores of each fold over the train and validation examples, their mean and spread."""
+    tables, hashes = [], store.file_hashes([examples / "train.parquet", examples / "validation.parquet"])
+    for name in ("train", "validation"):
+        with (examples / f"{name}.parquet").open("rb") as file:
+            tables.append(pq.read_table(file))
+    table = pa.concat_tables(tables)
+    folds = fold_of(np.asarray(table.column("_group")), num_folds, seed)
+    sections = {name: contract.get(name) for name in ("features", "train", "decide")}
+    scores = []
+    for number in range(num_folds):
+        key = store.key(
+            hash_json([sections, contract.get("examples"), contract.get("columns")]),
+            hashes,
+            [number, num_folds, seed],
+            code=CODE,
+        )
+        if not store.Store().has("folds", key):
+            cli.progress(f"evaluate {contract.pipeline}: fold {number + 1} of {num_folds}")
+            found = score_fold(
+                contract, table.filter(pa.array(folds != number)), table.filter(pa.array(folds == number)), decision
+            )
+            with store.Store().put("folds", key) as folder:
+                write_json(folder / "scores.json", found)
+        scores.append(read_json(store.Store().path("folds", key) / "scores.json"))
+    return {"rows": table.num_rows, "scores": scores, **summary(scores)}
+
+
+def summary(scores: list[Mapping[str, float]]) -> dict[str, Any]:
+    """Mean and standard deviation over folds of each score that all of them have."""
+    names = [name for name in scores[0] if all(name in fold for fold in scores)]
+    values = {name: np.array([fold[name] for fold in scores]) for name in names}
+    return {
+        "mean": {name: float(f"{values[name].mean():.6g}") for name in names},
+        "standard_deviation": {name: float(f"{values[name].std(ddof=1):.6g}") for name in names},
+    }
+
+
+def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table, decision: Any) -> dict[str, float]:
+    """Fit features and the declared model on part of `seen`, and score it on `unseen`."""
+    section = contract.section("train", Train)
+    _, options = options_of(section.model, section.options, f"{contract.pipeline}.train")
+    stopping = fold_of(np.asarray(seen.column("_group")), round(1 / STOPPING_SHARE), section.seed) == 0
+    train = seen.filter(pa.array(~stopping))
+    fitted = fit_features(train, contract)
+    parts = {"train": train, "validation": seen.filter(pa.array(stopping)), "unseen": unseen}
+    arrays = {name: arrays_of(part, fitted, contract) for name, part in parts.items()}
+    problem = Problem(fitted.encoder.specs, target_module(contract.target), fitted.target)
+    model = fit(
+        section.model, options, problem, {name: arrays[name] for name in ("train", "validation")}, recipe=section.recipe
+    )
+    target = problem.target
+    calibration = target.calibrate(run(model.network, arrays["validation"])["outputs"], arrays["validation"]["target"])
+    chances = target.probabilities(run(model.network, arrays["unseen"])["outputs"], calibration)
+    functions = target.score_functions(problem.state, decision, chances, arrays["unseen"]["target"])
+    ones = np.ones((1, unseen.num_rows), np.float32)
+    values = {name: float(function(ones)[0]) for name, function in functions.items()}
+    return {name: value for name, value in values.items() if np.isfinite(value)}
