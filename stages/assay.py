@@ -1,0 +1,182 @@
+"""The very `model.onnx` that ships and the raw test split in; final scores and a verdict out.
+
+The only stage that sees the test split. Each gate asks for evidence: an interval, not a point.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+from pydantic import Field, model_validator
+
+from stages.columns import inputs
+from stages.contract import Contract
+from stages.contract.decide import Decide
+from stages.contract.section import Section as BaseSection
+from stages.core import cli
+from stages.core.errors import ContractError, suggest
+from stages.core.files import read_json, sha256, write_json
+from stages.core.graph import run
+from stages.statistics.bootstrap import bootstrap, summarise
+from stages.training import Problem
+from stages.training.features import problem_of
+
+SHIPPED = "model"
+
+
+class Gate(BaseSection):
+    """One condition on a metric of the test split, held against the end of its 95% interval.
+
+    `at_least` / `at_most`: the whole interval lies on that side. `better_than`: the paired
+    difference is above 0. `not_worse_than` … `by`: it is above -by.
+    """
+
+    metric: str
+    at_least: float | None = None
+    at_most: float | None = None
+    better_than: Literal["prior", "baseline"] | None = None
+    not_worse_than: Literal["prior", "baseline"] | None = None
+    by: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def one_condition(self) -> "Gate":
+        given = [self.at_least, self.at_most, self.better_than, self.not_worse_than]
+        if sum(value is not None for value in given) != 1:
+            raise ValueError("exactly one of at_least, at_most, better_than, not_worse_than")
+        return self
+
+
+class Section(BaseSection):
+    """Without `gates`, the model must be shown better than the class shares by evaluate's metric."""
+
+    gates: list[Gate] = []
+    seed: int = 0
+
+
+def check(contract: Contract) -> None:
+    """Raise ContractError for what is wrong in `<pipeline>.assay`."""
+    contract.section("assay", Section)
+
+
+def sample_scores(
+    chances: Mapping[str, np.ndarray],
+    problem: Problem,
+    truth: np.ndarray,
+    groups: np.ndarray,
+    *,
+    decision: Any,
+    seed: int,
+) -> dict[tuple[str, str], np.ndarray]:
+    """Bootstrap samples by (model, metric), on common resamples."""
+    functions = {
+        (name, metric): function
+        for name, values in chances.items()
+        for metric, function in problem.target.score_functions(problem.state, decision, values, truth).items()
+    }
+    return bootstrap(functions, groups, seed=seed)
+
+
+def open_gate(gate: Gate, samples: Mapping[tuple[str, str], np.ndarray], sign: int, path: str) -> dict[str, Any]:
+    """One gate's result: passed, what was asked, what was found."""
+    metrics = sorted({metric for _, metric in samples})
+    if gate.metric not in metrics:
+        raise ContractError(
+            f"{path} asks for {gate.metric!r}.{suggest(gate.metric, metrics)} This target has {', '.join(metrics)}"
+        )
+    asked = gate.model_dump(exclude_none=True, exclude_defaults=True)
+    own = samples[SHIPPED, gate.metric]
+    other = gate.better_than or gate.not_worse_than
+    if other is None:
+        found = summarise(own)
+        low, high = found.get("low", np.nan), found.get("high", np.nan)
+        passed = low >= gate.at_least if gate.at_least is not None else high <= gate.at_most
+    else:
+        found = summarise(sign * (own - samples[other, gate.metric]))
+        low = found.get("low", np.nan)
+        passed = low > 0 if gate.better_than else low > -gate.by
+    return {"gate": asked, "passed": bool(passed), "found": found}
+
+
+def explain(result: Mapping[str, Any]) -> str:
+    asked = ", ".join(f"{key} {value}" for key, value in result["gate"].items())
+    found = result["found"]
+    interval = (
+        f"{found['value']:.4f}, 95% interval [{found['low']:.4f}, {found['high']:.4f}]"
+        if "low" in found
+        else found.get("absent")
+    )
+    return f"gate ({asked}): found {interval}"
+
+
+def predict(model: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return run(model.read_bytes(), dict(arrays), batch_size=64)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    with cli.job("assay", "compressed", "features", "test", "evaluation", argv=argv) as job:
+        contract = job.contract
+        evaluation = cli.require_passed(job["evaluation"])
+        section, decide = contract.section("assay", Section), contract.section("decide", Decide)
+        problem = problem_of(read_json(job["features"]), contract)
+        with job["test"].open("rb") as file:
+            test = pq.read_table(file)
+        arrays = inputs(contract.input_columns, test)
+        shipped = predict(job["compressed"] / "model.onnx", arrays)
+        chances = {
+            SHIPPED: shipped["probabilities"].astype(np.float64),
+            "baseline": predict(job["compressed"] / "baseline.onnx", arrays)["probabilities"].astype(np.float64),
+            "prior": problem.target.prior(problem.state, test.num_rows),
+        }
+        truth = problem.target.encode(problem.state, test.column(contract.target.column))
+        groups = np.asarray(test.column("_group"), np.int64)
+        decision = (
+            decide.matrix(list(problem.state["classes"]), f"{contract.pipeline}.decide") if decide.value else None
+        )
+        samples = sample_scores(chances, problem, truth, groups, decision=decision, seed=section.seed)
+        report = judge(samples, section, problem, evaluation["metric"], f"{contract.pipeline}.assay.gates")
+        facts = {
+            "rows": test.num_rows,
+            "model_sha256": sha256(job["compressed"] / "model.onnx"),
+            "test_sha256": sha256(job["test"]),
+        }
+        counts = dict(
+            zip(
+                *(values.tolist() for values in np.unique(shipped["decision"].astype(str), return_counts=True)),
+                strict=True,
+            )
+        )
+        write_json(job.out / "assay.json", {**report, **facts, "decisions": counts})
+        metric = evaluation["metric"]
+        own = report["scores"][SHIPPED][metric]
+        job.say(f"{test.num_rows:,} test rows, {metric} {own.get('value')} [{own.get('low')}, {own.get('high')}]")
+        job.say("passed" if report["passed"] else "REFUSED: " + report["reasons"][0])
+
+
+def judge(
+    samples: Mapping[tuple[str, str], np.ndarray], section: Section, problem: Problem, metric: str, path: str
+) -> dict[str, Any]:
+    """Verdict, every gate's result, all scores, and the paired differences to baseline and prior."""
+    gates = section.gates or [Gate(metric=metric, better_than="prior")]
+    results = [open_gate(gate, samples, problem.target.sign(gate.metric), path) for gate in gates]
+    reasons = [explain(result) for result in results if not result["passed"]]
+    scores: dict[str, dict[str, Any]] = {}
+    for (name, score), values in samples.items():
+        scores.setdefault(name, {})[score] = summarise(values)
+    minus = {
+        other: {score: summarise(samples[SHIPPED, score] - samples[other, score]) for score in scores[SHIPPED]}
+        for other in ("baseline", "prior")
+    }
+    return {
+        "passed": not reasons,
+        "reasons": reasons,
+        "gates": results,
+        "metric": metric,
+        "scores": scores,
+        "model_minus": minus,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""A fitted network, the best baseline and the encoder in; measured candidates and `model.onnx` out.
+
+Candidates are whole graphs from raw values to the decision. One is acceptable where its paired
+95% interval shows it not worse than the best of them by more than `margin`; of those, the
+smallest file ships. Latencies are reported in a file of their own and choose nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import onnx
+import pyarrow.parquet as pq
+from pydantic import Field, field_validator
+
+from stages.columns import inputs
+from stages.compression.assemble import assemble, to_bytes
+from stages.compression.latency import BATCH_ROWS, latency_ms
+from stages.contract import Contract
+from stages.contract.decide import Decide
+from stages.contract.section import Section as BaseSection
+from stages.core import cli
+from stages.core.files import read_json, write_json
+from stages.core.graph import run
+from stages.core.tensors import read_tensors
+from stages.statistics.bootstrap import bootstrap, summarise
+from stages.training import Problem
+from stages.training.features import problem_of
+
+FLOAT, BASELINE = "fp32", "baseline"
+METHODS = ("int8",)
+
+
+class Section(BaseSection):
+    """`margin`: how much of evaluate's metric may be lost, at worst, to a smaller model."""
+
+    margin: float = Field(default=0.005, ge=0)
+    candidates: list[str] = Field(default=["int8"])
+    seed: int = 0
+
+    @field_validator("candidates")
+    @classmethod
+    def known(cls, candidates: list[str]) -> list[str]:
+        if unknown := set(candidates) - set(METHODS):
+            raise ValueError(f"a list of {', '.join(METHODS)}; not {', '.join(sorted(unknown))}")
+        return candidates
+
+
+def check(contract: Contract) -> None:
+    """Raise ContractError for what is wrong in `<pipeline>.compress`."""
+    contract.section("compress", Section)
+
+
+def candidates_of(
+    network: bytes, baseline: bytes | None, section: Section, train: Mapping[str, np.ndarray]
+) -> dict[str, bytes]:
+    """Networks from encoded arrays to outputs, by name."""
+    found = {FLOAT: network}
+    for name in section.candidates:
+        found[name] = getattr(import_module(f"stages.compression.{name}"), name)(network, train)
+    if baseline is not None:
+        found[BASELINE] = baseline
+    return found
+
+
+def score(
+    networks: Mapping[str, bytes],
+    calibrations: Mapping[str, Any],
+    problem: Problem,
+    validation: Mapping[str, np.ndarray],
+    *,
+    metric: str,
+    decision: Any,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Bootstrap samples of the metric of each candidate, on common resamples of validation."""
+    functions = {}
+    for name, network in networks.items():
+        chances = problem.target.probabilities(run(network, dict(validation))["outputs"], calibrations[name])
+        functions[name] = problem.target.score_functions(problem.state, decision, chances, validation["target"])[metric]
+    return bootstrap(functions, validation["group"], seed=seed)
+
+
+def choose(
+    samples: Mapping[str, np.ndarray], sizes: Mapping[str, int], *, margin: float, sign: int
+) -> tuple[str, dict[str, Any]]:
+    """The smallest acceptable candidate, and why each is or is not acceptable."""
+    best = max(samples, key=lambda name: (sign * samples[name][0], -sizes[name]))
+    frontier: dict[str, Any] = {}
+    for name, values in samples.items():
+        behind = summarise(sign * (values - samples[best]))
+        acceptable = name == best or behind.get("low", -np.inf) > -margin
+        frontier[name] = {
+            "bytes": sizes[name],
+            "score": summarise(values),
+            "minus_best": behind,
+            "acceptable": bool(acceptable),
+        }
+    accepted = [name for name, entry in frontier.items() if entry["acceptable"]]
+    return min(accepted, key=lambda name: (sizes[name], name)), {"best": best, "margin": margin, "candidates": frontier}
+
+
+def read_raw(path: Any, contract: Contract) -> dict[str, np.ndarray]:
+    with path.open("rb") as file:
+        table = pq.read_table(file, columns=list(contract.input_columns))
+    return inputs(contract.input_columns, table.slice(0, BATCH_ROWS))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    with cli.job("compress", "model", "features", "evaluation", "validation", argv=argv) as job:
+        contract = job.contract
+        evaluation = cli.require_passed(job["evaluation"] / "evaluation.json")
+        section, decide = contract.section("compress", Section), contract.section("decide", Decide)
+        problem = problem_of(read_json(job["features"] / "features.json"), contract)
+        train, validation = (read_tensors(job["features"] / f"{name}.safetensors") for name in ("train", "validation"))
+        path = f"{contract.pipeline}.decide"
+        decision = decide.matrix(list(problem.state["classes"]), path) if decide.value else None
+        best = next(iter(evaluation["baselines_ranked"]), None)
+        baseline = (job["evaluation"] / "baselines" / best / "network.onnx").read_bytes() if best else None
+        networks = candidates_of(job["model"].read_bytes(), baseline, section, train)
+        fitted = {name: evaluation["models"][best if name == BASELINE else "model"]["calibration"] for name in networks}
+        encode = onnx.ModelProto.FromString((job["features"] / "encode.onnx").read_bytes())
+        whole = {}
+        for name, network in networks.items():
+            metadata = {"pipeline": contract.pipeline, "candidate": name, "target": contract.target.column}
+            ending = problem.target.nodes(problem.state, fitted[name], decide, path)
+            whole[name] = to_bytes(assemble(encode, network, ending, metadata))
+        metric, sign = evaluation["metric"], problem.target.sign(evaluation["metric"])
+        samples = score(networks, fitted, problem, validation, metric=metric, decision=decision, seed=section.seed)
+        sizes = {name: len(content) for name, content in whole.items()}
+        chosen, frontier = choose(samples, sizes, margin=section.margin, sign=sign)
+        (job.out / "model.onnx").write_bytes(whole[chosen])
+        (job.out / "baseline.onnx").write_bytes(whole.get(BASELINE, whole[FLOAT]))
+        write_json(job.out / "frontier.json", {"chosen": chosen, "metric": metric, "baseline": best, **frontier})
+        rows = read_raw(job["validation"], contract)
+        write_json(job.out / "latency.json", {name: latency_ms(content, rows) for name, content in whole.items()})
+        listing = ", ".join(f"{name} {sizes[name] / 1024:,.0f} KiB {samples[name][0]:.4f}" for name in whole)
+        job.say(f"{metric}: {listing} → {chosen}{f' ({best})' if chosen == BASELINE else ''}")
+
+
+if __name__ == "__main__":
+    main()

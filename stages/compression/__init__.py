@@ -1,0 +1,1 @@
+"""Smaller forms of a model, and the choice among them by measurement."""
