@@ -46,10 +46,11 @@ TAG = re.compile(
     re.I | re.S | re.X,
 )
 ATTRIBUTE = re.compile(r"""([^\s=/"'>]++)(?:\s*+=\s*+("[^"]*+|'[^']*+|[^\s>]*+))?+""")
-UNSEEN = ("script", "style", "title")
-BLOCK = set(["address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "dir", "div", "dl", "dt", "fieldset", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "menu", "nav", "ol", "option", "p", "pre", "section", "select", "table", "tr", "ul"])  # fmt: skip
+BLOCK = frozenset(
+    "address article aside blockquote body caption center dd dir div dl dt fieldset figure footer form "
+    "h1 h2 h3 h4 h5 h6 header hr li main menu nav ol option p pre section select table tr ul".split()
+)
 SPACES = re.compile(r"[ \t\r\n\f]+")
-LINK = re.compile(r"""\s*+(?:https?://|mailto:)""", re.I)
 URL = re.compile(r"""\b(?:https?://|mailto:)[^\s<>"']++""", re.I)
 
 NOT_SHOWN = ("calendar", "css", "directory", "javascript", "rfc822-headers", "vcard", "x-vcard", "xml")
@@ -231,14 +232,14 @@ def render_html(source: str) -> Shown:
             pieces.append("\n")
         elif name in ("td", "th"):
             pieces.append(" ")
-        elif name in UNSEEN and not end:
+        elif name in ("script", "style", "title") and not end:
             closed = re.compile(f"</{name}", re.I).search(source, position)
             position = closed.start() if closed else len(source)
         elif name in ("a", "area", "img"):
             values = {key.lower(): html.unescape(value.strip("\"'")) for key, value in ATTRIBUTE.findall(tag[3])}
             images += name == "img" and not end
             pieces.append(values.get("alt", "") if name == "img" else "")
-            is_link = bool(not end and LINK.match(values.get("href", "")))
+            is_link = bool(not end and URL.match(values.get("href", "").strip()))
             links += is_link
             in_link = is_link if name == "a" else in_link
     text = re.sub("[ \x01]*\x01[ \x01]*", "\n", re.sub(" +", " ", "".join(pieces)))

@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if __package__:  # inside the project; in a bundle the files stand side by side
+if TYPE_CHECKING or __package__:  # in a bundle the files stand side by side, and are no package
     from serving.prepare import parse_row, prepare
 else:
     from prepare import parse_row, prepare
@@ -100,7 +100,7 @@ def read_rows(contract: Mapping[str, Any], path: Path) -> list[Row]:
             )
         return [{"_source": str(path), images[0]: path.read_bytes()}]
     if contract["reader"]["format"] == "mail":
-        if __package__:
+        if TYPE_CHECKING or __package__:
             from serving.mail import read_mail
         else:
             from mail import read_mail
@@ -149,51 +149,57 @@ def derive(contract: Mapping[str, Any], path: Path, as_of: datetime, folder: Pat
     import duckdb
 
     columns = contract["records"]
-    names = [column["name"] for column in columns]
-    records, left_out = [], Counter[str]()
-    known: dict[tuple[int, Any], tuple[Any, list[str]]] = {}  # a value is parsed once: dates repeat
     raw = read_rows(contract, path)
-    if raw and (absent := [name for name in names if name not in raw[0]]):
+    if raw and (absent := [column["name"] for column in columns if column["name"] not in raw[0]]):
         raise InputError(f"{path} has no column {', '.join(absent)}; found {', '.join(raw[0])}")
-    for row in raw:
-        values, problems = [], []
-        for i, column in enumerate(columns):
-            value = row.get(column["name"])
-            if (i, value) not in known:
-                parsed, found = parse_row([column], row)
-                known[i, value] = (parsed[0], found)
-            values.append(known[i, value][0])
-            problems += known[i, value][1]
-        if problems:
-            left_out[
-                f"{problems[0].split(' ')[0]}: {problems[0].split(' ', 1)[1]}"
-                if len(problems[0]) < 60
-                else problems[0][:60]
-            ] += 1
-        else:
-            records.append(values)
+    values, left_out = clean(columns, raw)
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        create_records(connection, columns, records)
+        connection.register("raw_records", values)
+        typed = ", ".join(
+            TYPED.get(column["type"], "{0}::VARCHAR AS {0}").format(quote(column["name"])) for column in columns
+        )
+        connection.execute(f"CREATE TABLE records AS SELECT {typed} FROM raw_records")
         cursor = connection.execute((folder / "derive.sql").read_text(encoding="utf-8"), {"as_of": as_of})
         fields = [field[0] for field in cursor.description]
-        return [dict(zip(fields, values, strict=True)) for values in cursor.fetchall()], left_out
+        return [dict(zip(fields, row, strict=True)) for row in cursor.fetchall()], left_out
 
 
-TYPES = {"number": "DOUBLE", "boolean": "BOOLEAN", "timestamp": "BIGINT"}
+TYPED = {
+    "number": "{0}::DOUBLE AS {0}",
+    "boolean": "{0}::BOOLEAN AS {0}",
+    "timestamp": "make_timestamp({0}::BIGINT * 1000000) AS {0}",
+}
 
 
-def create_records(connection: Any, columns: Sequence[Mapping[str, Any]], records: Sequence[Sequence[Any]]) -> None:
-    """The table `records` with the types that derive.sql had in training."""
-    declared = ", ".join(f'"{column["name"]}" {TYPES.get(column["type"], "VARCHAR")}' for column in columns)
-    connection.execute(f"CREATE TABLE raw_records ({declared})")
-    for start in range(0, len(records), 2000):
-        part = records[start : start + 2000]
-        marks = ", ".join("(" + ", ".join("?" * len(columns)) + ")" for _ in part)
-        connection.execute(f"INSERT INTO raw_records VALUES {marks}", [value for row in part for value in row])
-    moments = [f'make_timestamp("{c["name"]}" * 1000000) AS "{c["name"]}"' for c in columns if c["type"] == "timestamp"]
-    replace = f" REPLACE ({', '.join(moments)})" if moments else ""
-    connection.execute(f"CREATE VIEW records AS SELECT *{replace} FROM raw_records")
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def clean(
+    columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, np.ndarray], Counter[str]]:
+    """Typed values of the sound records by column, and how many were left out by which problem.
+
+    Each distinct value is parsed once: dates, names and prices repeat.
+    """
+    sound = np.ones(len(rows), bool)
+    typed, problems = {}, Counter[str]()
+    for column in columns:
+        known: dict[Any, tuple[Any, list[str]]] = {}
+        values = np.empty(len(rows), object)
+        for i, row in enumerate(rows):
+            value = row.get(column["name"])
+            if value not in known:
+                parsed, found = parse_row([column], row)
+                known[value] = (parsed[0], found)
+            values[i], found = known[value]
+            if found:
+                if sound[i]:
+                    problems[found[0]] += 1
+                sound[i] = False
+        typed[column["name"]] = values
+    return {name: values[sound] for name, values in typed.items()}, problems
 
 
 def describe_inputs(contract: Mapping[str, Any]) -> str:

@@ -10,16 +10,19 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
 
 Column = Mapping[str, Any]
 NO_TIMESTAMP = -(2**63)
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 WORDS = {True: ("true", "yes", "y", "t", "1"), False: ("false", "no", "n", "f", "0")}
 MAX_PIXELS = 50_000_000
+NFC_CHARS = 2_000
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # not EPS: Pillow hands it to Ghostscript
 SPACE = " \t\n\r\v\f"
 
 
@@ -38,6 +41,8 @@ def parse(column: Column, value: Any) -> Any:
     array [H, W, C], category, id, text → str. Raises Problem naming the rule that it breaks.
     """
     parsed = None if is_missing(column, value) else PARSERS[column["type"]](column, value)
+    if isinstance(parsed, str) and is_missing(column, parsed):
+        parsed = None  # a spelling of "no value" that showed only after normalising
     if parsed is None and column.get("required"):
         raise Problem("required", f"{column['name']} is missing")
     return parsed
@@ -55,7 +60,10 @@ def parse_number(column: Column, value: Any) -> float:
         raise Problem("number", f'{column["name"]} "{shorten(value)}" is not a number')
     if isinstance(text, bool) or not isinstance(text, (str, int, float, np.number)):
         raise Problem("number", f"{column['name']} {shorten(value)} is not a number")
-    number = float(text)
+    try:
+        number = float(text)
+    except OverflowError:  # a whole number past 1e308
+        number = math.inf
     if not math.isfinite(number):
         raise Problem("number", f"{column['name']} {shorten(value)} is not a finite number")
     if column.get("min") is not None and number < column["min"]:
@@ -71,7 +79,7 @@ def parse_word(column: Column, value: Any) -> str:
         value = "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    word = unicodedata.normalize("NFC", str(value).strip(SPACE))
+    word = unicodedata.normalize("NFC", encodable(str(value)).strip(SPACE))
     values = column.get("values")
     if not values:
         return word
@@ -82,6 +90,10 @@ def parse_word(column: Column, value: Any) -> str:
 
 
 def parse_boolean(column: Column, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     word = str(value).strip(SPACE).lower()
     for truth, words in WORDS.items():
         if word in column.get("true" if truth else "false", words):
@@ -100,20 +112,38 @@ def parse_timestamp(column: Column, value: Any) -> int:
             moment = datetime.strptime(str(value).strip(SPACE), column["format"])
         else:
             moment = datetime.fromisoformat(str(value).strip(SPACE))
-    except ValueError:
+        zone = timezone.utc if moment.tzinfo is None else moment.tzinfo
+        moment = moment.replace(tzinfo=zone).astimezone(timezone.utc)
+    except (ValueError, OverflowError):  # a zone may lead out of the years 1 … 9999
         wanted = column.get("format") or "ISO 8601"
         raise Problem("timestamp", f'{column["name"]} "{shorten(value)}" is not a time as {wanted}') from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return math.floor(moment.timestamp())
+    return (moment - EPOCH) // timedelta(seconds=1)
 
 
 def parse_text(column: Column, value: Any) -> str:
-    """Unicode NFC, trimmed, cut to `max_chars` characters."""
+    """Unicode NFC, without what matches `remove`, trimmed, cut to `max_chars` characters."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = text.encode("utf-8", "replace").decode()  # a lone surrogate has no UTF-8 form
-    text = unicodedata.normalize("NFC", text.replace("\x00", " ")).strip(SPACE)
+    text = unicodedata.normalize("NFC", encodable(text).replace("\x00", " ")).strip(SPACE)
     return text[: column["max_chars"]].rstrip(SPACE)
+
+
+def encodable(text: str) -> str:
+    """The text with "?" for each lone surrogate, which JSON may carry and UTF-8 may not."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def nfc(text: str) -> str:
+    """Unicode NFC, in pieces: unicodedata is quadratic in a run of combining marks."""
+    if len(text) <= NFC_CHARS or text.isascii():
+        return unicodedata.normalize("NFC", text)
+    pieces, start = [], 0
+    while start < len(text):
+        end = min(start + NFC_CHARS, len(text))
+        while end < len(text) and end - start < 2 * NFC_CHARS and unicodedata.combining(text[end]):
+            end += 1  # marks stay with their letter
+        pieces.append(unicodedata.normalize("NFC", text[start:end]))
+        start = end
+    return "".join(pieces)
 
 
 def parse_image(column: Column, value: Any) -> np.ndarray:
@@ -128,10 +158,12 @@ def parse_image(column: Column, value: Any) -> np.ndarray:
             value = np.frombuffer(base64.b64decode(value["pixels"], validate=True), np.uint8).reshape(shape)
         elif isinstance(value, str):
             value = base64.b64decode(value, validate=True)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Problem("image", f"{column['name']} is neither a picture nor base64 of one: {error}") from None
-    if not isinstance(value, np.ndarray):
+    if isinstance(value, bytes):
         return decode_image(column, value)
+    if not isinstance(value, np.ndarray):
+        raise Problem("image", f"{column['name']} {shorten(value)} is neither a picture nor base64 of one")
     pixels = value if value.ndim == 3 else value[..., None]
     if pixels.shape != shape or pixels.dtype != np.uint8:
         raise Problem("image", f"{column['name']} is {pixels.dtype} {pixels.shape}; expected uint8 {shape}")
@@ -139,20 +171,30 @@ def parse_image(column: Column, value: Any) -> np.ndarray:
 
 
 def decode_image(column: Column, content: bytes) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     mode = "L" if column["channels"] == 1 else "RGB"
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 found = f"{picture.width} × {picture.height} pixels"
                 raise Problem("image", f"{column['name']} has {found}; at most {MAX_PIXELS} are read")
             size = (column["width"], column["height"])
-            picture = picture.convert(mode)
-            resized = picture if picture.size == size else picture.resize(size, Image.Resampling.BILINEAR)
+            resized = (halved(picture) if picture.mode.startswith("I;16") else picture).convert(mode)
+            if resized.size != size:
+                resized = resized.resize(size, Image.Resampling.BILINEAR)
             return np.asarray(resized, np.uint8).reshape(column["height"], column["width"], column["channels"])
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except Problem:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a broken file makes them
         raise Problem("image", f"{column['name']} cannot be decoded as a picture: {error}") from None
+
+
+def halved(picture: Any) -> Any:
+    """16-bit grey as 8-bit grey; Pillow's own `convert` makes nearly all of it white."""
+    from PIL import Image
+
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 PARSERS = {

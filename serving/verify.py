@@ -8,11 +8,11 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if __package__:  # inside the project; in a bundle the files stand side by side
+if TYPE_CHECKING or __package__:  # in a bundle the files stand side by side, and are no package
     from serving.predict import load, run
     from serving.prepare import prepare
 else:

@@ -13,15 +13,15 @@ from pydantic import Field, model_validator
 
 from stages.columns import inputs
 from stages.contract import Contract
-from stages.contract.decide import Decide
 from stages.contract.section import Section as BaseSection
 from stages.core import cli
 from stages.core.errors import ContractError, suggest
 from stages.core.files import read_json, sha256, write_json
 from stages.core.graph import run
-from stages.statistics.bootstrap import bootstrap, summarise
+from stages.statistics.bootstrap import summarise
 from stages.training import Problem
 from stages.training.features import problem_of
+from stages.training.scoring import scoring_of
 
 SHIPPED = "model"
 
@@ -58,24 +58,6 @@ class Section(BaseSection):
 def check(contract: Contract) -> None:
     """Raise ContractError for what is wrong in `<pipeline>.assay`."""
     contract.section("assay", Section)
-
-
-def sample_scores(
-    chances: Mapping[str, np.ndarray],
-    problem: Problem,
-    truth: np.ndarray,
-    groups: np.ndarray,
-    *,
-    decision: Any,
-    seed: int,
-) -> dict[tuple[str, str], np.ndarray]:
-    """Bootstrap samples by (model, metric), on common resamples."""
-    functions = {
-        (name, metric): function
-        for name, values in chances.items()
-        for metric, function in problem.target.score_functions(problem.state, decision, values, truth).items()
-    }
-    return bootstrap(functions, groups, seed=seed)
 
 
 def open_gate(gate: Gate, samples: Mapping[tuple[str, str], np.ndarray], sign: int, path: str) -> dict[str, Any]:
@@ -118,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with cli.job("assay", "compressed", "features", "test", "evaluation", argv=argv) as job:
         contract = job.contract
         evaluation = cli.require_passed(job["evaluation"])
-        section, decide = contract.section("assay", Section), contract.section("decide", Decide)
+        section = contract.section("assay", Section)
         problem = problem_of(read_json(job["features"]), contract)
         with job["test"].open("rb") as file:
             test = pq.read_table(file)
@@ -131,10 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         truth = problem.target.encode(problem.state, test.column(contract.target.column))
         groups = np.asarray(test.column("_group"), np.int64)
-        decision = (
-            decide.matrix(list(problem.state["classes"]), f"{contract.pipeline}.decide") if decide.value else None
-        )
-        samples = sample_scores(chances, problem, truth, groups, decision=decision, seed=section.seed)
+        samples = scoring_of(problem, contract, section.seed).samples(chances, truth, groups)
         report = judge(samples, section, problem, evaluation["metric"], f"{contract.pipeline}.assay.gates")
         facts = {
             "rows": test.num_rows,

@@ -115,7 +115,8 @@ def clean(folder: Path, columns: Mapping[str, Any], section: Section, out: Path)
             counts.missing.update({name: kept.column(name).null_count for name in columns})
         table.close()
         rejects.close()
-    malformed = pq.read_metadata(folder / "malformed.parquet").num_rows
+    with (folder / "malformed.parquet").open("rb") as file:
+        malformed = pq.read_metadata(file).num_rows
     counts.records += malformed
     counts.rejected += malformed
     if malformed:
@@ -149,7 +150,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         worst = sorted(report["rules"].items(), key=lambda item: -item[1])[:3]
         because = ", ".join(f"{rule} {count:,}" for rule, count in worst)
         job.say(
-            f"{report['records']:,} in → {report['kept']:,} kept, {report['rejected']:,} rejected, {report['merged']:,} merged"
+            f"{report['records']:,} in → {report['kept']:,} kept, {report['rejected']:,} rejected, "
+            f"{report['merged']:,} merged"
         )
         if because:
             job.say(f"most by {because}")

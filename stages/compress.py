@@ -22,11 +22,10 @@ from stages.contract.decide import Decide
 from stages.contract.section import Section as BaseSection
 from stages.core import cli
 from stages.core.files import read_json, write_json
-from stages.core.graph import run
 from stages.core.tensors import read_tensors
-from stages.statistics.bootstrap import bootstrap, summarise
-from stages.training import Problem
+from stages.statistics.bootstrap import summarise
 from stages.training.features import problem_of
+from stages.training.scoring import scoring_of
 
 FLOAT, BASELINE = "fp32", "baseline"
 METHODS = ("int8",)
@@ -64,24 +63,6 @@ def candidates_of(
     return found
 
 
-def score(
-    networks: Mapping[str, bytes],
-    calibrations: Mapping[str, Any],
-    problem: Problem,
-    validation: Mapping[str, np.ndarray],
-    *,
-    metric: str,
-    decision: Any,
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """Bootstrap samples of the metric of each candidate, on common resamples of validation."""
-    functions = {}
-    for name, network in networks.items():
-        chances = problem.target.probabilities(run(network, dict(validation))["outputs"], calibrations[name])
-        functions[name] = problem.target.score_functions(problem.state, decision, chances, validation["target"])[metric]
-    return bootstrap(functions, validation["group"], seed=seed)
-
-
 def choose(
     samples: Mapping[str, np.ndarray], sizes: Mapping[str, int], *, margin: float, sign: int
 ) -> tuple[str, dict[str, Any]]:
@@ -114,8 +95,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         section, decide = contract.section("compress", Section), contract.section("decide", Decide)
         problem = problem_of(read_json(job["features"] / "features.json"), contract)
         train, validation = (read_tensors(job["features"] / f"{name}.safetensors") for name in ("train", "validation"))
-        path = f"{contract.pipeline}.decide"
-        decision = decide.matrix(list(problem.state["classes"]), path) if decide.value else None
+        scoring = scoring_of(problem, contract, section.seed)
         best = next(iter(evaluation["baselines_ranked"]), None)
         baseline = (job["evaluation"] / "baselines" / best / "network.onnx").read_bytes() if best else None
         networks = candidates_of(job["model"].read_bytes(), baseline, section, train)
@@ -124,10 +104,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         whole = {}
         for name, network in networks.items():
             metadata = {"pipeline": contract.pipeline, "candidate": name, "target": contract.target.column}
-            ending = problem.target.nodes(problem.state, fitted[name], decide, path)
+            ending = problem.target.nodes(problem.state, fitted[name], decide, f"{contract.pipeline}.decide")
             whole[name] = to_bytes(assemble(encode, network, ending, metadata))
         metric, sign = evaluation["metric"], problem.target.sign(evaluation["metric"])
-        samples = score(networks, fitted, problem, validation, metric=metric, decision=decision, seed=section.seed)
+        chances = {name: scoring.chances(network, validation, fitted[name]) for name, network in networks.items()}
+        everything = scoring.samples(chances, validation["target"], validation["group"])
+        samples = {name: everything[name, metric] for name in networks}
         sizes = {name: len(content) for name, content in whole.items()}
         chosen, frontier = choose(samples, sizes, margin=section.margin, sign=sign)
         (job.out / "model.onnx").write_bytes(whole[chosen])

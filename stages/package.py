@@ -157,9 +157,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             shutil.copyfile(job["sources"] / derive, job.out / "derive.sql")
         copy_serving(job.out, contract)
         num_files = write_manifest(job.out, contract.pipeline)
-        job.say(
-            f"{num_files} files, model.onnx {model.stat().st_size / 1024:,.0f} KiB ({read_json(job['compressed'] / 'frontier.json')['chosen']})"
-        )
+        chosen = read_json(job["compressed"] / "frontier.json")["chosen"]
+        job.say(f"{num_files} files, model.onnx {model.stat().st_size / 1024:,.0f} KiB ({chosen})")
 
 
 if __name__ == "__main__":

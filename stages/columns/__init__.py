@@ -51,7 +51,8 @@ def feature_options(
     for name in by_column:
         if name not in columns:
             raise ContractError(
-                f"{path}.by_column.{name} is not an input column.{suggest(name, columns)} Input columns: {', '.join(columns)}"
+                f"{path}.by_column.{name} is not an input column.{suggest(name, columns)} Input columns: "
+                f"{', '.join(columns)}"
             )
     types = sorted({column.type for column in columns.values()})
     for name in by_type:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.columns._parse import Cleaned, parse_distinct
 from stages.contract.column import BaseColumn
@@ -25,6 +25,17 @@ class Column(BaseColumn):
     @classmethod
     def aliases(cls, values: Any) -> Any:
         return {value: [] for value in values} if isinstance(values, list) else values
+
+    @model_validator(mode="after")
+    def unambiguous(self) -> "Column":
+        words = [word for value, aliases in (self.values or {}).items() for word in (value, *aliases)]
+        if twice := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"values whose spellings differ; {twice[0]!r} stands there twice")
+        if absent := sorted(set(words) & set(self.missing)):
+            raise ValueError(
+                f"values that are not in `missing`, as {absent[0]!r} is; give the column a `missing` of its own"
+            )
+        return self
 
 
 class Features(Section):
@@ -46,7 +57,7 @@ def expectations(column: Column) -> list[dict[str, Any]]:
 
 def array(column: Column, values: pa.Array) -> np.ndarray:
     """object (str) [N], "" where missing."""
-    return pc.fill_null(values, "").to_numpy(zero_copy_only=False).astype(object)
+    return np.asarray(pc.fill_null(values, "").to_numpy(zero_copy_only=False).astype(object))
 
 
 def input_shape(column: Column) -> tuple[str, list[int | str]]:

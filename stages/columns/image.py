@@ -83,7 +83,8 @@ def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
     levels = np.arange(256) / 255
     total = max(counts.sum(), 1.0)
     mean = float((counts * levels).sum() / total)
-    std = float(np.sqrt((counts * (levels - mean) ** 2).sum() / total)) or 1.0
+    several = np.count_nonzero(counts) > 1  # of one level the rounded spread is 1e-17, not 0
+    std = float(np.sqrt((counts * (levels - mean) ** 2).sum() / total)) if several else 1.0
     return {"mean": mean, "std": std, "shape": [column.channels, column.height, column.width]}
 
 

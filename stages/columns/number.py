@@ -15,6 +15,8 @@ from stages.core.arrays import ArraySpec
 from stages.core.graph import FLOAT, Graph
 
 KNOTS = 33
+ROUNDING = 1e-12  # a relative spread below this is none: of equal values the rounded one is 1e-16, not 0
+SMALLEST, LARGEST = 1e-100, 1e100  # beyond them fitting takes 0 and ±1e100: squares and slopes stay finite
 
 
 class Column(BaseColumn):
@@ -85,7 +87,8 @@ def input_shape(column: Column) -> tuple[str, list[int | str]]:
 def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
     """Fill value, clipping bounds, scale and location, of the training rows alone."""
     plain = array(column, values)
-    present = plain[~np.isnan(plain)]
+    present = np.clip(plain[~np.isnan(plain)], -LARGEST, LARGEST)
+    present[np.abs(present) < SMALLEST] = 0.0
     low, middle, high = np.quantile(present, [0.001, 0.5, 0.999]) if len(present) else (0.0, 0.0, 0.0)
     state: dict[str, Any] = {"scale": features.scale, "fill": float(middle), "low": float(low), "high": float(high)}
     state["missing"] = len(present) < len(plain)
@@ -93,7 +96,9 @@ def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
         state["knots"], state["scores"] = quantile_knots(present)
     shaped = transform(state, np.where(np.isnan(plain), state["fill"], plain))
     state["mean"] = float(shaped.mean()) if len(shaped) else 0.0
-    state["std"] = float(shaped.std()) or 1.0 if len(shaped) else 1.0
+    state["std"] = float(shaped.std()) if len(shaped) else 0.0
+    if state["std"] <= ROUNDING * np.abs(shaped).max(initial=0.0):
+        state["std"] = 1.0
     return state
 
 
@@ -111,10 +116,10 @@ def transform(state: dict[str, Any], filled: np.ndarray) -> np.ndarray:
     """The numpy form of what `nodes` draws before standardising; used to fit mean and std."""
     clipped = np.clip(filled, state["low"], state["high"])
     if state["scale"] == "log":
-        return np.sign(clipped) * np.log(1.0 + np.abs(clipped))
+        return np.asarray(np.sign(clipped) * np.log(1.0 + np.abs(clipped)))
     if state["scale"] == "quantile":
-        return np.interp(filled, state["knots"], state["scores"])
-    return clipped
+        return np.asarray(np.interp(filled, state["knots"], state["scores"]))
+    return np.asarray(clipped)
 
 
 def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) -> list[ArraySpec]:

@@ -4,11 +4,12 @@ Words are runs of letters and digits, single CJK characters, and single marks su
 Hashing is MurmurHash3 (32 bit, seed 0) of the UTF-8 bytes, equal to scikit-learn's.
 """
 
+import re
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.columns import category
 from stages.columns._parse import Cleaned, parse_distinct
@@ -31,10 +32,20 @@ PADDING = "\x02"
 
 
 class Column(BaseColumn):
-    """`max_chars` bounds a value: what stands behind is cut off."""
+    """`remove` is a regular expression: what it matches goes. What stands behind `max_chars` is cut off."""
 
     type: Literal["text"]
+    remove: str | None = None
     max_chars: int = Field(default=4000, ge=1)
+
+    @field_validator("remove")
+    @classmethod
+    def compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"a regular expression: {error}") from None
+        return pattern
 
 
 class Features(Section):

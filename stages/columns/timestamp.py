@@ -52,7 +52,8 @@ def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
     seconds = array(column, values)
     days = seconds[seconds != NO_TIMESTAMP] / 86_400
     mean, std = (float(days.mean()), float(days.std())) if len(days) else (0.0, 0.0)
-    return {"mean": mean, "std": std or 1.0, "missing": len(days) < len(seconds)}
+    several = len(days) and days.min() < days.max()  # of one moment the rounded spread is 1e-12, not 0
+    return {"mean": mean, "std": std if several else 1.0, "missing": len(days) < len(seconds)}
 
 
 def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) -> list[ArraySpec]:
@@ -62,9 +63,9 @@ def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) ->
     units, columns = [], []
     for part, period in PERIODS.items():
         within = graph.cast(graph("Mod", seconds, graph.constant(period, "int64")), DOUBLE)
-        turns = graph.cast(graph("Div", within, graph.constant(period, "float64")), FLOAT)
-        angle = graph("Mul", turns, graph.constant(2 * np.pi, "float32"))  # double Cos is missing before ORT 1.31
-        units += [graph.column(graph("Sin", angle)), graph.column(graph("Cos", angle))]
+        angle = graph("Mul", within, graph.constant(2 * np.pi / period, "float64"))
+        ahead = graph("Add", angle, graph.constant(np.pi / 2, "float64"))  # double Cos is missing before ORT 1.31
+        units += [graph.column(graph.cast(draw_sine(graph, turned), FLOAT)) for turned in (angle, ahead)]
         columns += [f"{name}: {part}, sine", f"{name}: {part}, cosine"]
     days = graph("Div", graph.cast(seconds, DOUBLE), graph.constant(86_400.0, "float64"))
     age = graph(
@@ -76,3 +77,9 @@ def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) ->
         units.append(graph.column(graph.cast(absent, FLOAT)))
         columns.append(f"{name} is missing")
     return [ArraySpec(graph("Concat", *units, axis=1), "dense", tuple(columns), len(units))]
+
+
+def draw_sine(graph: Graph, angle: str) -> str:
+    """Rounded to 2⁻³⁰: the last digit of onnxruntime's sine depends on the row's place in its batch."""
+    grid = graph.constant(2.0**30, "float64")
+    return str(graph("Div", graph("Round", graph("Mul", graph("Sin", angle), grid)), grid))

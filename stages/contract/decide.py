@@ -24,10 +24,12 @@ class Decide(Section):
             for name in set(values) ^ set(classes):
                 if name in values:
                     raise ContractError(
-                        f"{path}.value.{action}.{name} is not a class of the target.{suggest(name, classes)} Classes: {', '.join(classes)}"
+                        f"{path}.value.{action}.{name} is not a class of the target.{suggest(name, classes)} "
+                        f"Classes: {', '.join(classes)}"
                     )
                 raise ContractError(
-                    f"{path}.value.{action} has no value for the class {name!r}; give one for each of {', '.join(classes)}"
+                    f"{path}.value.{action} has no value for the class {name!r}; give one for each of "
+                    f"{', '.join(classes)}"
                 )
         table = [[values[name] for values in self.value.values()] for name in classes]
         return list(self.value), np.array(table, np.float64)

@@ -1,11 +1,11 @@
 """A params.yaml in, one pipeline's contract out.
 
 YAML 1.2, as DVC reads it (ruamel.yaml): `1e-3` is a number and `no` is a word. Every key that a
-stage reads is noted in `Contract.used`, so a test can hold dvc.yaml's `params:` against reality.
+stage reads is noted in `HANDED_OUT`, so a test can hold dvc.yaml's `params:` against reality.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +31,10 @@ STAGES = (
 )
 SECTIONS = (*STAGES[:2], "columns", *STAGES[2:8], "decide", *STAGES[8:])
 MAX_PARAMS_BYTES = 1 << 20
+HANDED_OUT: set[str] = set()  # written here, read by that test alone
+MAX_PARAMS_VALUES = 1 << 20  # with every alias written out
+RESERVED = ("outputs", "probabilities", "decision", "expected_value", "_group", "_rules")
+RESERVED_PREFIXES = ("encoded.", "net/", "decide/", "/")
 
 S = TypeVar("S", bound=Section)
 
@@ -41,10 +45,9 @@ class Contract:
 
     pipeline: str
     raw: Mapping[str, Any]
-    used: set[str] = field(default_factory=set, compare=False)
 
     def get(self, key: str) -> Any:
-        """The raw value at a dotted key below the pipeline, noted as used."""
+        """The raw value at a dotted key below the pipeline, noted as handed out."""
         value: Any = self.raw
         for depth, part in enumerate(key.split("."), 1):
             if not isinstance(value, Mapping) or part not in value:
@@ -54,7 +57,7 @@ class Contract:
                     f"{missing} is missing.{suggest(part, known)} Add it to params.yaml; an empty section is {{}}"
                 )
             value = value[part]
-        self.used.add(f"{self.pipeline}.{key}")
+        HANDED_OUT.add(f"{self.pipeline}.{key}")
         return value
 
     def section(self, name: str, kind: type[S]) -> S:
@@ -69,23 +72,25 @@ class Contract:
     @cached_property
     def example_columns(self) -> dict[str, Any]:
         """The columns of one example: those that `derive` makes, or else those of a record."""
-        examples = self.get("examples")
+        examples = self._examples
         if not examples.get("derive"):
             if examples.get("columns"):
                 raise ContractError(
-                    f"{self.pipeline}.examples.columns is given without {self.pipeline}.examples.derive; declare them in {self.pipeline}.columns"
+                    f"{self.pipeline}.examples.columns is given without {self.pipeline}.examples.derive; declare "
+                    f"them in {self.pipeline}.columns"
                 )
             return self.columns
         if not examples.get("columns"):
             raise ContractError(
-                f"{self.pipeline}.examples.derive is given without {self.pipeline}.examples.columns; declare each column that the query returns"
+                f"{self.pipeline}.examples.derive is given without {self.pipeline}.examples.columns; declare each "
+                "column that the query returns"
             )
         return self._columns("examples.columns", examples["columns"])
 
     @cached_property
     def target(self) -> Target:
         """What is to be predicted; its column is declared among the example columns."""
-        raw = self.get("examples").get("target")
+        raw = self._examples.get("target")
         if raw is None:
             raise ContractError(
                 f"{self.pipeline}.examples.target is missing; declare it as {{column: <name>, type: category}}"
@@ -94,24 +99,47 @@ class Contract:
         if target.column not in self.example_columns:
             declared = ", ".join(self.example_columns)
             raise ContractError(
-                f"{self.pipeline}.examples.target.column is {target.column!r}, which is not declared.{suggest(target.column, self.example_columns)} Declared: {declared}"
+                f"{self.pipeline}.examples.target.column is {target.column!r}, which is not "
+                f"declared.{suggest(target.column, self.example_columns)} Declared: {declared}"
             )
         return target
 
     @property
     def input_columns(self) -> dict[str, Any]:
         """The example columns that a model may see: not the target, no ids, none marked `input: false`."""
-        return {
+        found = {
             name: column
             for name, column in self.example_columns.items()
             if name != self.target.column and column.type != "id" and column.input
         }
+        for name in found:
+            if name in RESERVED or name.startswith(RESERVED_PREFIXES):
+                raise ContractError(
+                    f"{self.pipeline}: a model's input cannot be named {name!r}, which its graph uses itself. "
+                    "Rename the column in ingest or derive"
+                )
+        return found
+
+    @property
+    def _examples(self) -> Mapping[str, Any]:
+        examples = self.get("examples")
+        if not isinstance(examples, Mapping):
+            raise ContractError(f"{self.pipeline}.examples is {show(examples)}; expected a mapping with a target")
+        return examples
 
     def _columns(self, key: str, raw: Any) -> dict[str, Any]:
         path = f"{self.pipeline}.{key}"
         if not isinstance(raw, Mapping) or not raw:
             raise ContractError(f"{path} is {show(raw)}; expected a mapping of column names to {{type: …}}")
-        return {str(name): declare(f"{path}.{name}", column) for name, column in raw.items()}
+        declared, mistakes = {}, []
+        for name, column in raw.items():
+            try:
+                declared[str(name)] = declare(f"{path}.{name}", column)
+            except ContractError as error:
+                mistakes.append(str(error))
+        if mistakes:
+            raise ContractError("\n".join(mistakes))
+        return declared
 
 
 def declare(path: str, raw: Any) -> Any:
@@ -154,11 +182,28 @@ def read(path: Path) -> dict[str, Any]:
         )
     try:
         content = YAML(typ="safe", pure=True).load(text)
+        num_values = count_values(content, {})
     except YAMLError as error:
         raise ContractError(f"{path} is not valid YAML: {error}") from None
+    except RecursionError:
+        raise ContractError(f"{path} is nested too deeply, or holds an alias of itself") from None
+    if num_values > MAX_PARAMS_VALUES:
+        raise ContractError(
+            f"{path} stands for more than {MAX_PARAMS_VALUES} values; its aliases multiply. Write them out"
+        )
     if not isinstance(content, dict):
         raise ContractError(f"{path} is {show(content)}; expected a mapping of pipelines to their sections")
     return content
+
+
+def count_values(value: Any, known: dict[int, int]) -> int:
+    """How many values there are with every alias written out. Raises RecursionError on an alias of itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in known:
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(count_values(part, known) for part in parts)
+    return known[id(value)]
 
 
 def load(path: Path, pipeline: str) -> Contract:
@@ -173,6 +218,7 @@ def load(path: Path, pipeline: str) -> Contract:
     for name in raw:
         if name not in SECTIONS:
             raise ContractError(
-                f"{pipeline}.{name} is not a known section.{suggest(str(name), SECTIONS)} Allowed: {', '.join(SECTIONS)}"
+                f"{pipeline}.{name} is not a known section.{suggest(str(name), SECTIONS)} Allowed: "
+                f"{', '.join(SECTIONS)}"
             )
     return Contract(pipeline, raw)

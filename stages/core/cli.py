@@ -69,7 +69,8 @@ def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator
         }
         write_json(status, record)
         print(
-            f"{stage} {arguments.pipeline}: {record['summary']}; {record['seconds']} s, peak {record['peak_memory_mb']} MB",
+            f"{stage} {arguments.pipeline}: {record['summary']}; {record['seconds']} s, peak "
+            f"{record['peak_memory_mb']} MB",
             flush=True,
         )
 

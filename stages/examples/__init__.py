@@ -91,13 +91,15 @@ def check(contract: Contract) -> None:
     if contract.example_columns[contract.target.column].type not in ("category", "boolean"):
         found = contract.example_columns[contract.target.column].type
         raise ContractError(
-            f"{path}.target.column {contract.target.column!r} is a {found}; a category target needs a column of type category or boolean"
+            f"{path}.target.column {contract.target.column!r} is a {found}; a category target needs a column of type "
+            "category or boolean"
         )
     if not contract.input_columns:
         raise ContractError(f"{path} leaves no column for the model to see: all are ids, the target, or input: false")
     if section.as_of and section.as_of.time not in contract.columns:
         raise ContractError(
-            f"{path}.as_of.time is {section.as_of.time!r}, which {contract.pipeline}.columns does not declare.{suggest(section.as_of.time, contract.columns)}"
+            f"{path}.as_of.time is {section.as_of.time!r}, which {contract.pipeline}.columns does not "
+            f"declare.{suggest(section.as_of.time, contract.columns)}"
         )
 
 
@@ -107,14 +109,16 @@ def conform(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
     for name, column in columns.items():
         if name not in table.column_names:
             raise DataError(
-                f"derive.sql returns no column {name!r}, which examples.columns declares. It returns: {', '.join(table.column_names)}"
+                f"derive.sql returns no column {name!r}, which examples.columns declares. It returns: "
+                f"{', '.join(table.column_names)}"
             )
         values = table.column(name).combine_chunks()
         cleaned = module_of(column).clean(name, column, pa.array(values))
         for rule, mask in cleaned.broken.items():
             row = int(np.flatnonzero(mask)[0])
             raise DataError(
-                f"derive.sql row {row + 1}: {name} is {values[row]}, which breaks {name}.{rule}; so do {int(mask.sum()):,} of {len(mask):,} rows. Mend derive.sql, or examples.columns.{name}."
+                f"derive.sql row {row + 1}: {name} is {values[row]}, which breaks {name}.{rule}; so do "
+                f"{int(mask.sum()):,} of {len(mask):,} rows. Mend derive.sql, or examples.columns.{name}."
             )
         typed[name] = cleaned.values
     return pa.table(typed)

@@ -10,7 +10,8 @@ from stages.columns import chunk, module_of
 from stages.contract import Contract
 from stages.examples.split import hash_rows
 
-NUM_BINS = 64
+MAX_BINS = 64
+ROWS_A_BIN = 20
 MIN_ROWS = 50  # fewer rows prove no leak
 LISTED = 20
 
@@ -34,14 +35,17 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping
     target, reasons = contract.target.column, []
     if duplicates["leaked"] and settings.duplicates == "block":
         reasons.append(
-            f"{duplicates['leaked']:,} training or validation rows have the same inputs as a row of a later split, such as rows "
-            f"{duplicates['rows'][:5]}. Keep them together with split: {{by: group, key: …}}, or drop them with leaks: {{duplicates: drop}}"
+            f"{duplicates['leaked']:,} training or validation rows have the same inputs as a row of a later split, "
+            "such as rows "
+            f"{duplicates['rows'][:5]}. Keep them together with split: {{by: group, key: …}}, or drop them with "
+            f"leaks: {{duplicates: drop}}"
         )
     for name, part in parts.items():
         found = len(set(part.column(target).to_pylist()))
         if found < 2:
             reasons.append(
-                f"{name} has {part.num_rows:,} rows of {found} class{'' if found == 1 else 'es'} of {target}; at least two classes are needed"
+                f"{name} has {part.num_rows:,} rows of {found} class{'' if found == 1 else 'es'} of {target}; at "
+                "least two classes are needed"
             )
     if reasons:
         return reasons
@@ -52,7 +56,8 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping
             reasons.append(f"{name} has no value in any training row; take it out of the columns, or mend its source")
         elif (score := column_score(column, chunk(train, name), labels)) > settings.max_column_score:
             reasons.append(
-                f"{name} alone predicts {target} with a balanced accuracy of {score:.3f} (limit {settings.max_column_score}): it looks like a "
+                f"{name} alone predicts {target} with a balanced accuracy of {score:.3f} (limit "
+                f"{settings.max_column_score}): it looks like a "
                 f"leak of the target. Mark it input: false, or raise examples.leaks.max_column_score"
             )
     return reasons
@@ -61,19 +66,41 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping
 def column_score(column: Any, values: pa.Array, labels: np.ndarray) -> float:
     """Balanced accuracy of the best guess from one column alone, learned on even rows, tried on odd ones.
 
-    Values are used as they are where few, else in quantile bins. Text and images are not tried.
+    Two ways to guess are tried: the commonest label of each value (of quantile bins where there
+    are many values), and, for ordered values and two classes, one threshold. Text and images are
+    not tried.
     """
     if column.type in ("text", "image", "id") or len(labels) < MIN_ROWS:
         return 0.0
     raw = module_of(column).array(column, values)
     codes = np.unique(raw.astype(str) if raw.dtype == object else raw, return_inverse=True)[1]
-    if codes.max() >= NUM_BINS and raw.dtype != object:
-        ranks = np.argsort(np.argsort(codes, kind="stable"), kind="stable")
-        first = np.full(codes.max() + 1, len(codes))
-        np.minimum.at(first, codes, ranks)  # ties share a bin
-        codes = first[codes] * NUM_BINS // len(codes)
+    if raw.dtype == object or codes.max() < MAX_BINS:
+        return by_value(codes, labels)
+    num_bins = int(np.clip(len(codes) // ROWS_A_BIN, 2, MAX_BINS))
+    ranks = np.argsort(np.argsort(codes, kind="stable"), kind="stable")
+    first = np.full(codes.max() + 1, len(codes))
+    np.minimum.at(first, codes, ranks)  # ties share a bin
+    binned = by_value(first[codes] * num_bins // len(codes), labels)
+    return max(binned, by_threshold(codes, labels)) if labels.max() == 1 else binned
+
+
+def by_value(codes: np.ndarray, labels: np.ndarray) -> float:
     counts = np.zeros((codes.max() + 1, labels.max() + 1))
     np.add.at(counts, (codes[::2], labels[::2]), 1)
     guess = (counts / np.maximum(counts.sum(0), 1)).argmax(1)[codes[1::2]]
-    odd = labels[1::2]
-    return float(np.mean([(guess[odd == label] == label).mean() for label in np.unique(odd)]))
+    return balanced_accuracy(guess, labels[1::2])
+
+
+def by_threshold(codes: np.ndarray, labels: np.ndarray) -> float:
+    """The cut between two values, and the side for class 1, with the best balanced accuracy."""
+    order = np.argsort(codes[::2], kind="stable")
+    sorted_labels = labels[::2][order]
+    ones = np.cumsum(sorted_labels) / max(sorted_labels.sum(), 1)
+    zeros = np.cumsum(1 - sorted_labels) / max((1 - sorted_labels).sum(), 1)
+    best = int(np.abs(zeros - ones).argmax())
+    below = codes[1::2] <= codes[::2][order][best]
+    return balanced_accuracy((below == (ones[best] > zeros[best])).astype(int), labels[1::2])
+
+
+def balanced_accuracy(guess: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean([(guess[truth == label] == label).mean() for label in np.unique(truth)]))

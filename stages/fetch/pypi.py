@@ -128,7 +128,7 @@ def offers(purl: "PackageURL", session: Any, *, config: Mapping[str, str]) -> tu
     links = [Source(url=url, type="find_links") for url in config.get("find-links", "").split()]
     offline = config.get("no-index", "").lower() in ("1", "true", "yes", "on", "y", "t")
     found: list[Package] = []
-    with listening("unearth") as problems:
+    with Listening("unearth") as problems:
         for source in links if offline else [*links, *indexes]:
             finder.sources = [source]
             try:
@@ -138,7 +138,7 @@ def offers(purl: "PackageURL", session: Any, *, config: Mapping[str, str]) -> tu
     return found, problems
 
 
-class listening(logging.Handler):
+class Listening(logging.Handler):
     """A block's warnings of one logger in, a list of their texts out, instead of on stderr."""
 
     def __init__(self, name: str) -> None:

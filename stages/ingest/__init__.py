@@ -38,7 +38,7 @@ def options(contract: Contract) -> tuple[ModuleType, Any]:
     raw = contract.get("ingest")
     path = f"{contract.pipeline}.ingest"
     if not isinstance(raw, Mapping) or "format" not in raw:
-        raise ContractError(f"{path}.format is missing; expected one of csv, idx, mail")
+        raise ContractError(f"{path}.format is missing; expected one of {', '.join(seam('ingest'))}")
     module = choose("ingest", raw["format"], f"{path}.format")
     return module, parse(module.Options, raw, path)
 
@@ -86,7 +86,8 @@ def ingest(batches: Iterator[Batch], contract: Contract, out: Path) -> dict[str,
         num_records += records.num_rows
     if writer is None:
         raise DataError(
-            f"no record could be read; {len(malformed)} were malformed. Check {contract.pipeline}.ingest against the raw files."
+            f"no record could be read; {len(malformed)} were malformed. Check {contract.pipeline}.ingest against the "
+            "raw files."
         )
     writer.close()
     pq.write_table(pa.Table.from_pylist(malformed, MALFORMED), out / "malformed.parquet")

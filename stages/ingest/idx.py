@@ -56,7 +56,8 @@ def read_idx(path: Path) -> np.ndarray:
     values = np.frombuffer(content, np.uint8, offset=min(4 + 4 * rank, len(content)))
     if int(np.prod(shape, dtype=np.int64)) != len(values):
         raise DataError(
-            f"{path} promises {' × '.join(map(str, shape))} values and holds {len(values)}. It is cut off: fetch it again."
+            f"{path} promises {' × '.join(map(str, shape))} values and holds {len(values)}. It is cut off: fetch it "
+            "again."
         )
     return values.reshape(shape)
 

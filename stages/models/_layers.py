@@ -4,6 +4,7 @@ Shapes: B rows, E embedding width, C channels, H height, W width or set width.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,8 @@ class Index(nn.Module):
         nn.init.normal_(self.table.weight, std=0.1)
 
     def forward(self, index_B: Tensor) -> Tensor:
-        return self.table(index_B)
+        encoded: Tensor = self.table(index_B)
+        return encoded
 
 
 class Set(nn.Module):
@@ -31,12 +33,13 @@ class Set(nn.Module):
         super().__init__()
         self.width = width
         self.table = nn.Embedding(spec.size, width)
-        nn.init.normal_(self.table.weight, std=0.05)
+        nn.init.normal_(self.table.weight, std=width**-0.5)
 
     def forward(self, ids_BW: Tensor) -> Tensor:
         live_BW1 = (ids_BW > 0).unsqueeze(-1).float()
         summed_BE = (self.table(ids_BW) * live_BW1).sum(1)
-        return summed_BE / live_BW1.sum(1).clamp(min=1.0).sqrt()
+        scaled: Tensor = summed_BE / live_BW1.sum(1).clamp(min=1.0).sqrt()
+        return scaled
 
 
 class Pixels(nn.Module):
@@ -58,7 +61,8 @@ class Flat(nn.Module):
         self.pixels, self.width = Pixels(spec), spec.size
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
-        return self.pixels(image_BCHW).flatten(1)
+        flat: Tensor = self.pixels(image_BCHW).flatten(1)
+        return flat
 
 
 class Dense(nn.Module):
@@ -78,10 +82,16 @@ class Concatenate(nn.Module):
     def __init__(self, encoders: Sequence[nn.Module]) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
-        self.width = sum(int(encoder.width) for encoder in encoders)  # type: ignore[call-overload]
+        self.width = sum(width_of(encoder) for encoder in encoders)
 
     def forward(self, arrays: Sequence[Tensor]) -> Tensor:
         return torch.cat([encoder(array) for encoder, array in zip(self.encoders, arrays, strict=True)], 1)
+
+
+def width_of(encoder: nn.Module) -> int:
+    """How many units an encoder gives; each encoder has `width`."""
+    width: Any = encoder.width
+    return int(width)
 
 
 def default_encoder(spec: ArraySpec, set_width: int) -> nn.Module:

@@ -28,7 +28,8 @@ class Network(nn.Module):
         self.head = output_linear(self.inputs.width, num_outputs)
 
     def forward(self, *arrays: Tensor) -> Tensor:
-        return self.head(self.dropout(self.inputs(arrays)))
+        outputs_BC: Tensor = self.head(self.dropout(self.inputs(arrays)))
+        return outputs_BC
 
 
 def build(specs: Sequence[ArraySpec], num_outputs: int, options: Options) -> nn.Module:

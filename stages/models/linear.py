@@ -35,9 +35,9 @@ def fit(
     from sklearn.linear_model import LogisticRegression
 
     truth = arrays["target"]
-    rows = slice(None)
+    rows = np.arange(len(truth))
     if any(spec.kind == "image" for spec in specs) and len(truth) > MAX_IMAGE_ROWS:
-        rows = np.random.default_rng(seed).permutation(len(truth))[:MAX_IMAGE_ROWS]
+        rows = np.random.default_rng(seed).permutation(rows)[:MAX_IMAGE_ROWS]
     blocks = [design(spec, arrays[spec.name][rows]) for spec in specs]
     compact = all(isinstance(block, np.ndarray) for block in blocks)
     matrix = np.concatenate(blocks, 1) if compact else sparse.hstack(blocks, "csr")
@@ -95,6 +95,8 @@ def draw(weights: Mapping[str, np.ndarray], specs: Sequence[ArraySpec], num_outp
 
 def draw_term(graph: Graph, spec: ArraySpec, name: str, weight: np.ndarray) -> str:
     """One array's share of the outputs, [N, C]."""
+    if spec.kind == "set":
+        weight = np.concatenate([0 * weight[:1], weight[1:]])  # padding adds nothing
     table = graph.constant(weight, "float32")
     if spec.kind == "dense":
         return str(graph("MatMul", name, table))
@@ -105,8 +107,7 @@ def draw_term(graph: Graph, spec: ArraySpec, name: str, weight: np.ndarray) -> s
         centred = graph("Sub", pixels, graph.constant(spec.mean, "float32"))
         flat = graph("Flatten", graph("Div", centred, graph.constant(spec.std, "float32")))
         return str(graph("MatMul", flat, table))
-    weight[0] = 0.0  # padding adds nothing
-    summed = graph("ReduceSum", graph("Gather", graph.constant(weight, "float32"), name), graph.integers(1), keepdims=0)
+    summed = graph("ReduceSum", graph("Gather", table, name), graph.integers(1), keepdims=0)
     live = graph.cast(graph("Greater", name, graph.constant(0, "int64")), FLOAT)
     count = graph("Max", graph("ReduceSum", live, graph.integers(1), keepdims=1), graph.constant(1.0, "float32"))
     return str(graph("Div", summed, graph("Sqrt", count)))

@@ -31,7 +31,8 @@ class Network(nn.Module):
         self.head = output_linear(width, num_outputs)
 
     def forward(self, *arrays: Tensor) -> Tensor:
-        return self.head(self.body(self.inputs(arrays)))
+        outputs_BC: Tensor = self.head(self.body(self.inputs(arrays)))
+        return outputs_BC
 
 
 def build(specs: Sequence[ArraySpec], num_outputs: int, options: Options) -> nn.Module:

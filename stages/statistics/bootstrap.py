@@ -5,19 +5,20 @@ difference of two columns of samples is the paired bootstrap (Efron & Tibshirani
 Rows of one group are drawn together, since they are not independent.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 NUM_RESAMPLES = 1000
 CHUNK_VALUES = 4_000_000
+K = TypeVar("K", bound=Hashable)
 Score = Callable[[np.ndarray], np.ndarray]  # weights_RN → values [R]
 
 
 def bootstrap(
-    scores: Mapping[str, Score], groups: np.ndarray, *, seed: int, num_resamples: int = NUM_RESAMPLES
-) -> dict[str, np.ndarray]:
+    scores: Mapping[K, Score], groups: np.ndarray, *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> dict[K, np.ndarray]:
     """Samples [1 + R] of each score: first its value on the rows as they are, then R resamples."""
     codes = np.unique(groups, return_inverse=True)[1]
     num_groups, num_rows = int(codes.max(initial=-1)) + 1, len(codes)

@@ -16,7 +16,7 @@ def mean(values_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
 def log_loss_rows(probabilities_NC: np.ndarray, truth_N: np.ndarray) -> np.ndarray:
     """Each row's -log p(truth), p held above 1e-7."""
     chosen = probabilities_NC[np.arange(len(truth_N)), truth_N]
-    return -np.log(np.clip(chosen.astype(np.float64), EPSILON, 1.0))
+    return np.asarray(-np.log(np.clip(chosen.astype(np.float64), EPSILON, 1.0)))
 
 
 def brier_rows(probabilities_NC: np.ndarray, truth_N: np.ndarray) -> np.ndarray:

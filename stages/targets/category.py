@@ -30,7 +30,8 @@ def fit(target: Target, labels: pa.ChunkedArray) -> dict[str, Any]:
     positive = target.positive if target.positive is not None else classes[-1]
     if positive not in classes:
         raise ContractError(
-            f"examples.target.positive is {positive!r}.{suggest(positive, classes)} Classes in the data: {', '.join(classes)}"
+            f"examples.target.positive is {positive!r}.{suggest(positive, classes)} Classes in the data: "
+            f"{', '.join(classes)}"
         )
     return {
         "type": "category",
@@ -52,7 +53,8 @@ def encode(state: State, labels: pa.ChunkedArray) -> np.ndarray:
     unseen = sorted(set(words) - set(places))
     if unseen:
         raise DataError(
-            f"{state['column']} has classes that no training row has: {unseen}. Widen training, or reject them in the contract's values."
+            f"{state['column']} has classes that no training row has: {unseen}. Widen training, or reject them in "
+            "the contract's values."
         )
     return np.array([places[name] for name in words], np.int64)
 
@@ -76,12 +78,21 @@ def probabilities(outputs_NC: np.ndarray, calibration: Mapping[str, float]) -> n
 
 
 def calibrate(outputs_NC: np.ndarray, truth_N: np.ndarray) -> dict[str, float]:
-    """The temperature with the least log loss on held-out rows (Guo et al. 2017)."""
+    """The temperature with the least log loss on held-out rows (Guo et al. 2017).
+
+    Truths are softened as Platt (1999) does, by 1 / (rows of the class + 2): where the rows are
+    few or perfectly separated, the answer is not made surer than they can show.
+    """
     from scipy.optimize import minimize_scalar
 
+    num_classes = outputs_NC.shape[1]
+    doubt_N = 1.0 / (np.bincount(truth_N, minlength=num_classes)[truth_N] + 2.0)
+    wanted_NC = np.tile(doubt_N[:, None] / (num_classes - 1), (1, num_classes))
+    wanted_NC[np.arange(len(truth_N)), truth_N] = 1.0 - doubt_N
+
     def held_out(log_temperature: float) -> float:
-        chances = probabilities(outputs_NC, {"temperature": float(np.exp(log_temperature))})
-        return float(scores.log_loss_rows(chances, truth_N).mean())
+        chances_NC = probabilities(outputs_NC, {"temperature": float(np.exp(log_temperature))})
+        return float(-(wanted_NC * np.log(np.clip(chances_NC, 1e-300, 1.0))).sum(1).mean())
 
     found = minimize_scalar(held_out, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
     return {"temperature": float(f"{np.exp(found.x):.6g}")}

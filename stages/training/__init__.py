@@ -27,7 +27,7 @@ class Recipe(Section):
     """How the loop trains. `threads` is part of the result: sums in another order differ."""
 
     epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=256, ge=1)
+    batch_size: int = Field(default=256, ge=2)  # the loop skips a batch of one row
     learning_rate: float = Field(default=0.002, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -105,7 +105,8 @@ def fit(
     unfit = [spec for spec in problem.specs if spec.kind not in module.SUITS]
     if unfit:
         raise ContractError(
-            f"the model {name!r} takes arrays of the kinds {', '.join(module.SUITS)}; {', '.join(unfit[0].columns)} is of the kind {unfit[0].kind}"
+            f"the model {name!r} takes arrays of the kinds {', '.join(module.SUITS)}; {', '.join(unfit[0].columns)} "
+            f"is of the kind {unfit[0].kind}"
         )
     if not hasattr(module, "build"):
         weights = module.fit(splits["train"], problem.specs, problem.num_outputs, options, seed=recipe.seed)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.contract import Contract
@@ -19,6 +20,7 @@ from stages.core.graph import run
 from stages.targets import target_module
 from stages.training import Problem, Train, fit, options_of
 from stages.training.features import arrays_of, fit_features
+from stages.training.scoring import scoring_of
 
 STOPPING_SHARE = 0.1
 CODE = ("training", "models", "targets", "core", "columns")
@@ -36,7 +38,7 @@ def fold_of(groups: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     return fold[codes]
 
 
-def cross_validate(contract: Contract, examples: Path, num_folds: int, decision: Any, *, seed: int) -> dict[str, Any]:
+def cross_validate(contract: Contract, examples: Path, num_folds: int, *, seed: int) -> dict[str, Any]:
     """Scores of each fold over the train and validation examples, their mean and spread."""
     tables, hashes = [], store.file_hashes([examples / "train.parquet", examples / "validation.parquet"])
     for name in ("train", "validation"):
@@ -55,9 +57,8 @@ def cross_validate(contract: Contract, examples: Path, num_folds: int, decision:
         )
         if not store.Store().has("folds", key):
             cli.progress(f"evaluate {contract.pipeline}: fold {number + 1} of {num_folds}")
-            found = score_fold(
-                contract, table.filter(pa.array(folds != number)), table.filter(pa.array(folds == number)), decision
-            )
+            unseen = pa.array(folds == number)
+            found = score_fold(contract, table.filter(pc.invert(unseen)), table.filter(unseen))
             with store.Store().put("folds", key) as folder:
                 write_json(folder / "scores.json", found)
         scores.append(read_json(store.Store().path("folds", key) / "scores.json"))
@@ -74,7 +75,7 @@ def summary(scores: list[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table, decision: Any) -> dict[str, float]:
+def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table) -> dict[str, float]:
     """Fit features and the declared model on part of `seen`, and score it on `unseen`."""
     section = contract.section("train", Train)
     _, options = options_of(section.model, section.options, f"{contract.pipeline}.train")
@@ -87,10 +88,12 @@ def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table, decision: A
     model = fit(
         section.model, options, problem, {name: arrays[name] for name in ("train", "validation")}, recipe=section.recipe
     )
-    target = problem.target
-    calibration = target.calibrate(run(model.network, arrays["validation"])["outputs"], arrays["validation"]["target"])
-    chances = target.probabilities(run(model.network, arrays["unseen"])["outputs"], calibration)
-    functions = target.score_functions(problem.state, decision, chances, arrays["unseen"]["target"])
+    scoring = scoring_of(problem, contract, section.seed)
+    held_out = run(model.network, arrays["validation"])["outputs"]
+    calibration = problem.target.calibrate(held_out, arrays["validation"]["target"])
+    network = model.network.SerializeToString()
+    chances = scoring.chances(network, arrays["unseen"], calibration)
+    functions = scoring.functions(chances, arrays["unseen"]["target"])
     ones = np.ones((1, unseen.num_rows), np.float32)
     values = {name: float(function(ones)[0]) for name, function in functions.items()}
     return {name: value for name, value in values.items() if np.isfinite(value)}
