@@ -9,7 +9,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 READY := .venv/.ready
 
-.PHONY: help run all plan flow test test-slow check check-contract format clean
+.PHONY: help run all plan flow results test test-slow check check-contract format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -25,6 +25,9 @@ plan: $(READY) ## say what would run, and why
 
 flow: $(READY) ## the same as `make all`, run by Prefect with no server set up
 	python -m flows.run
+
+results: $(READY) ## print the table of results from the reports below data/
+	@python scripts/results.py
 
 test: $(READY) ## the default tests, a few minutes
 	python -m pytest -q

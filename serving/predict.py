@@ -117,9 +117,13 @@ def read_csv(contract: Mapping[str, Any], path: Path) -> list[Row]:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else reader.get("delimiter", ",")
     try:
         with path.open(encoding="utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, newline="") as file:
+            rows = csv.DictReader(file, delimiter=delimiter)
             return [
-                {name: value for name, value in row.items() if name is not None}
-                for row in csv.DictReader(file, delimiter=delimiter)
+                {
+                    "_source": f"{path.name} row {number}",
+                    **{name: value for name, value in row.items() if name is not None},
+                }
+                for number, row in enumerate(rows, 1)
             ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as {encoding} CSV: {error}") from None

@@ -67,7 +67,7 @@ def choose(
     samples: Mapping[str, np.ndarray], sizes: Mapping[str, int], *, margin: float, sign: int
 ) -> tuple[str, dict[str, Any]]:
     """The smallest acceptable candidate, and why each is or is not acceptable."""
-    best = max(samples, key=lambda name: (sign * samples[name][0], -sizes[name]))
+    best = max(samples, key=lambda name: (np.nan_to_num(sign * samples[name][0], nan=-np.inf), -sizes[name]))
     frontier: dict[str, Any] = {}
     for name, values in samples.items():
         behind = summarise(sign * (values - samples[best]))

@@ -81,7 +81,11 @@ def column_score(column: Any, values: pa.Array, labels: np.ndarray) -> float:
     first = np.full(codes.max() + 1, len(codes))
     np.minimum.at(first, codes, ranks)  # ties share a bin
     binned = by_value(first[codes] * num_bins // len(codes), labels)
-    return max(binned, by_threshold(codes, labels)) if labels.max() == 1 else binned
+    return (
+        max(binned, by_threshold(np.nan_to_num(raw.astype(np.float64), nan=-1e300), labels))
+        if labels.max() == 1
+        else binned
+    )
 
 
 def by_value(codes: np.ndarray, labels: np.ndarray) -> float:
@@ -91,14 +95,14 @@ def by_value(codes: np.ndarray, labels: np.ndarray) -> float:
     return balanced_accuracy(guess, labels[1::2])
 
 
-def by_threshold(codes: np.ndarray, labels: np.ndarray) -> float:
-    """The cut between two values, and the side for class 1, with the best balanced accuracy."""
-    order = np.argsort(codes[::2], kind="stable")
-    sorted_labels = labels[::2][order]
-    ones = np.cumsum(sorted_labels) / max(sorted_labels.sum(), 1)
-    zeros = np.cumsum(1 - sorted_labels) / max((1 - sorted_labels).sum(), 1)
-    best = int(np.abs(zeros - ones).argmax())
-    below = codes[1::2] <= codes[::2][order][best]
+def by_threshold(values: np.ndarray, labels: np.ndarray) -> float:
+    """The cut midway between two values, and the side for class 1, with the best balanced accuracy."""
+    order = np.argsort(values[::2], kind="stable")
+    ordered, known = values[::2][order], labels[::2][order]
+    ones = np.cumsum(known) / max(known.sum(), 1)
+    zeros = np.cumsum(1 - known) / max((1 - known).sum(), 1)
+    best = int(np.abs(zeros - ones)[:-1].argmax())
+    below = values[1::2] <= (ordered[best] + ordered[best + 1]) / 2
     return balanced_accuracy((below == (ones[best] > zeros[best])).astype(int), labels[1::2])
 
 

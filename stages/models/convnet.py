@@ -15,7 +15,7 @@ from torch.nn.functional import pad, pixel_unshuffle
 
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
-from stages.models._layers import Pixels, default_encoder, output_linear
+from stages.models._layers import Pixels, default_encoder, output_linear, width_of
 
 SUITS = ("dense", "index", "set", "image")
 
@@ -70,7 +70,8 @@ class Picture(nn.Module):
         self.width = inputs * math.prod(side // by for side, by in zip(sides, average, strict=True))
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
-        return self.body(image_BCHW).permute(0, 2, 3, 1).flatten(1)  # channels last: no copy
+        flat: Tensor = self.body(image_BCHW).permute(0, 2, 3, 1).flatten(1)  # channels last: no copy
+        return flat
 
 
 class Network(nn.Module):
@@ -82,11 +83,12 @@ class Network(nn.Module):
         ]
         self.encoders = nn.ModuleList(encoders)
         self.dropout = nn.Dropout(options.dropout)
-        self.head = output_linear(sum(int(encoder.width) for encoder in encoders), num_outputs)
+        self.head = output_linear(sum(width_of(encoder) for encoder in encoders), num_outputs)
 
     def forward(self, *arrays: Tensor) -> Tensor:
         encoded = [encoder(array) for encoder, array in zip(self.encoders, arrays, strict=True)]
-        return self.head(self.dropout(torch.cat(encoded, 1)))
+        outputs_BC: Tensor = self.head(self.dropout(torch.cat(encoded, 1)))
+        return outputs_BC
 
 
 def build(specs: Sequence[ArraySpec], num_outputs: int, options: Options) -> nn.Module:

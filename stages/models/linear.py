@@ -21,7 +21,7 @@ class Options(Section):
     """`strength` is the inverse of the L2 penalty (scikit-learn's C)."""
 
     strength: float = Field(default=1.0, gt=0)
-    max_iterations: int = Field(default=200, ge=1)
+    max_iterations: int = Field(default=100, ge=1)
 
 
 def fit(

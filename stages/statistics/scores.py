@@ -63,5 +63,6 @@ def f1(guess_N: np.ndarray, positive_N: np.ndarray, weights_RN: np.ndarray) -> n
 
 
 def macro_f1(guess_N: np.ndarray, truth_N: np.ndarray, num_classes: int, weights_RN: np.ndarray) -> np.ndarray:
+    """Mean F1 over the classes that a resample holds, as truth or as guess, as scikit-learn's f1_score."""
     each = [f1(guess_N == label, truth_N == label, weights_RN) for label in range(num_classes)]
-    return np.asarray(np.mean(each, axis=0))
+    return np.asarray(np.nanmean(each, axis=0))

@@ -17,6 +17,8 @@ from stages.statistics.bootstrap import Score
 
 State = Mapping[str, Any]
 SMALLER_IS_BETTER = ("log_loss", "brier")
+FREE_OF_CALIBRATION = ("accuracy", "roc_auc", "average_precision", "f1", "macro_f1")
+UNCALIBRATED = {"temperature": 1.0}
 
 
 def fit(target: Target, labels: pa.ChunkedArray) -> dict[str, Any]:

@@ -16,13 +16,12 @@ import pyarrow.parquet as pq
 from stages.contract import Contract
 from stages.core import cli, store
 from stages.core.files import hash_json, read_json, write_json
-from stages.core.graph import run
 from stages.targets import target_module
 from stages.training import Problem, Train, fit, options_of
 from stages.training.features import arrays_of, fit_features
 from stages.training.scoring import scoring_of
 
-STOPPING_SHARE = 0.1
+STOPPING_PARTS = 10  # one of so many parts is watched
 CODE = ("training", "models", "targets", "core", "columns")
 
 
@@ -76,24 +75,26 @@ def summary(scores: list[Mapping[str, float]]) -> dict[str, Any]:
 
 
 def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table) -> dict[str, float]:
-    """Fit features and the declared model on part of `seen`, and score it on `unseen`."""
+    """Fit features and the declared model on `seen`, and score it on `unseen`.
+
+    Rows are kept back only where early stopping needs some to watch. The model is not calibrated,
+    so scores that depend on calibration are left out.
+    """
     section = contract.section("train", Train)
     _, options = options_of(section.model, section.options, f"{contract.pipeline}.train")
-    stopping = fold_of(np.asarray(seen.column("_group")), round(1 / STOPPING_SHARE), section.seed) == 0
-    train = seen.filter(pa.array(~stopping))
-    fitted = fit_features(train, contract)
-    parts = {"train": train, "validation": seen.filter(pa.array(stopping)), "unseen": unseen}
+    parts = {"train": seen, "unseen": unseen}
+    if section.patience is not None:
+        watched = pa.array(fold_of(np.asarray(seen.column("_group")), STOPPING_PARTS, section.seed) == 0)
+        parts |= {"train": seen.filter(pc.invert(watched)), "validation": seen.filter(watched)}
+    fitted = fit_features(parts["train"], contract)
     arrays = {name: arrays_of(part, fitted, contract) for name, part in parts.items()}
     problem = Problem(fitted.encoder.specs, target_module(contract.target), fitted.target)
-    model = fit(
-        section.model, options, problem, {name: arrays[name] for name in ("train", "validation")}, recipe=section.recipe
-    )
+    splits = {name: arrays[name] for name in parts if name != "unseen"}
+    model = fit(section.model, options, problem, splits, recipe=section.recipe)
     scoring = scoring_of(problem, contract, section.seed)
-    held_out = run(model.network, arrays["validation"])["outputs"]
-    calibration = problem.target.calibrate(held_out, arrays["validation"]["target"])
-    network = model.network.SerializeToString()
-    chances = scoring.chances(network, arrays["unseen"], calibration)
+    chances = scoring.chances(model.network.SerializeToString(), arrays["unseen"], problem.target.UNCALIBRATED)
     functions = scoring.functions(chances, arrays["unseen"]["target"])
     ones = np.ones((1, unseen.num_rows), np.float32)
     values = {name: float(function(ones)[0]) for name, function in functions.items()}
-    return {name: value for name, value in values.items() if np.isfinite(value)}
+    kept = problem.target.FREE_OF_CALIBRATION
+    return {name: value for name, value in values.items() if name in kept and np.isfinite(value)}

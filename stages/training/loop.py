@@ -153,7 +153,7 @@ def train_epoch(run: Run, tensors: Mapping[str, Tensor], problem: Problem, recip
     num_batches = -(-num_rows // recipe.batch_size)
     total = torch.zeros((), device=order.device)
     run.network.train()
-    for number, rows_B in enumerate(order.split(recipe.batch_size)):
+    for number, rows_B in enumerate(torch.split(order, recipe.batch_size)):
         if len(rows_B) < 2 and num_rows > 1:
             continue  # batch normalisation has no spread over one row
         for group in run.optimizer.param_groups:
@@ -197,7 +197,7 @@ def predict(
     network.eval()
     num_rows = len(tensors[specs[0].name])
     with torch.no_grad():
-        for rows_B in torch.arange(num_rows, device=tensors[specs[0].name].device).split(batch_size):
+        for rows_B in torch.split(torch.arange(num_rows, device=tensors[specs[0].name].device), batch_size):
             yield network(*take(tensors, specs, rows_B))
 
 

@@ -1,0 +1,103 @@
+"""A stage killed in the middle: nothing that looks finished is left, and the work goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+CODE = "import stages.training.loop as loop; loop.CHECKPOINT_SECONDS = 0.0\nfrom stages.train import main; main()"
+
+
+def command(project: Path, out: str) -> list[str]:
+    features = project / "data" / "features" / "tickets"
+    paths = {"train": "train.safetensors", "validation": "validation.safetensors", "features": "features.json"}
+    inputs = [word for name, path in paths.items() for word in (f"--{name}", str(features / path))]
+    return [
+        sys.executable,
+        "-c",
+        CODE,
+        "--pipeline",
+        "tickets",
+        *inputs,
+        "--out",
+        out,
+        "--params",
+        str(project / "long.yaml"),
+    ]
+
+
+@pytest.fixture
+def long_training(built: Path) -> Path:
+    """The built project, with a params file whose training takes seconds."""
+    text = (
+        (built / "params.yaml")
+        .read_text()
+        .replace("{model: mlp, epochs: 5}", "{model: mlp, epochs: 60, batch_size: 16}")
+    )
+    assert "epochs: 60" in text
+    (built / "long.yaml").write_text(text)
+    return built
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(long_training: Path, tmp_path: Path) -> None:
+    project = long_training
+    environment = {**os.environ, "INGOT_STORE": str(tmp_path / "whole"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(command(project, "whole"), cwd=tmp_path, env=environment, check=True, capture_output=True)
+    environment["INGOT_STORE"] = str(tmp_path / "killed")
+    child = subprocess.Popen(
+        command(project, "killed"), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").rglob("run.safetensors")) and time.monotonic() < deadline:
+        assert child.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    time.sleep(0.3)  # some epochs on
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (tmp_path / "killed" / "weights.safetensors").exists()
+    assert list((tmp_path / "killed").rglob("run.safetensors")), "the checkpoint outlives the process"
+    again = subprocess.run(
+        command(project, "killed_out"), cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    assert "60 epochs" in again.stdout
+    for name in ("weights.safetensors", "network.onnx", "history.csv"):
+        assert (tmp_path / "killed_out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list((tmp_path / "killed").rglob("run.safetensors")), "a finished training forgets its checkpoint"
+
+
+def test_a_killed_stage_leaves_only_what_its_next_run_removes(built: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    child = subprocess.Popen(
+        command_of_clean(built, out), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / ".out.partial").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not out.exists()
+    again = subprocess.run(command_of_clean(built, out), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["rejects.parquet", "report.json", "table.parquet"]
+    assert not (tmp_path / ".out.partial").exists()
+
+
+def command_of_clean(project: Path, out: Path) -> list[str]:
+    records = project / "data" / "records" / "retail"
+    return [
+        sys.executable,
+        "-m",
+        "stages.clean",
+        "--pipeline",
+        "retail",
+        "--records",
+        str(records),
+        "--out",
+        str(out),
+        "--params",
+        str(project / "params.yaml"),
+    ]

@@ -1,0 +1,60 @@
+"""The README's "Your own data", done as written: a table of which nothing in the project knows."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def section(title: str) -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0]
+
+
+def test_your_own_data_works_as_written(make_project: Callable[[Path], Path], tmp_path: Path) -> None:
+    text = section("Your own data")
+    contract, commands = re.findall(r"```(?:yaml)?\n(.*?)```", text, flags=re.DOTALL)
+    assert len(contract.splitlines()) + len(commands.splitlines()) <= 25
+    project = make_project(tmp_path)
+    shutil.copyfile(ROOT / "params.yaml", project / "params.yaml")
+    params = (project / "params.yaml").read_text()
+    listed = re.search(r"^pipelines: \{(.*)\}$", params, flags=re.MULTILINE)
+    assert listed is not None
+    assert "tickets" not in params
+    (project / "params.yaml").write_text(
+        params.replace(listed[0], f"pipelines: {{{listed[1]}, tickets: {{}}}}") + "\n" + contract
+    )
+    shutil.rmtree(project / "sources" / "tickets")
+    (project / "new.csv").write_text("opened,plan,seats,message\n2025-06-01,pro,2,refund cancel broken slow\n")
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+        "PYTHONPATH": str(project),
+        "HOME": str(tmp_path),
+    }
+    printed = ""
+    for command in commands.strip().splitlines():
+        done = subprocess.run(
+            command, shell=True, cwd=project, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        printed += done.stdout
+    assert "tickets: sound" in printed
+    assert "added 1 file" in printed
+    assert re.search(r"^new\.csv row 1: yes \(yes \d+\.\d%", printed, flags=re.MULTILINE)
+
+
+def test_every_make_target_and_module_that_the_readme_names_exists() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), f"make {target}"
+    for module in set(re.findall(r"python -m ((?:stages|flows)[\w.]*)", text)):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), f"python -m {module}"
+    tree = text.split("```")
+    for folder in re.findall(r"^  (\w+/)", "\n".join(tree), flags=re.MULTILINE):
+        assert (ROOT / "stages" / folder).is_dir(), folder
