@@ -51,7 +51,8 @@ def folds(pipeline: str) -> str:
         return ""
     found, metric = evaluation["folds"], evaluation["metric"]
     spread = found["standard_deviation"][metric]
-    return f"{pipeline}: mean {metric} of {len(found['scores'])} grouped folds {found['mean'][metric]:.4f} (sd {spread:.4f})"
+    mean = f"{found['mean'][metric]:.4f} (standard deviation {spread:.4f})"
+    return f"{pipeline}: mean {metric} of {len(found['scores'])} grouped folds {mean}"
 
 
 def main() -> None:

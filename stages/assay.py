@@ -30,7 +30,7 @@ class Gate(BaseSection):
     """One condition on a metric of the test split, held against the end of its 95% interval.
 
     `at_least` / `at_most`: the whole interval lies on that side. `better_than`: the paired
-    difference is above 0. `not_worse_than` … `by`: it is above -by.
+    difference is above 0. `not_worse_than` … `by`: it is not below -by.
     """
 
     metric: str
@@ -77,7 +77,7 @@ def open_gate(gate: Gate, samples: Mapping[tuple[str, str], np.ndarray], sign: i
     else:
         found = summarise(sign * (own - samples[other, gate.metric]))
         low = found.get("low", np.nan)
-        passed = low > 0 if gate.better_than else low > -gate.by
+        passed = low > 0 if gate.better_than else low >= -gate.by
     return {"gate": asked, "passed": bool(passed), "found": found}
 
 

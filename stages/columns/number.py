@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import model_validator
 
 from serving.prepare import NUMBER, SPACE
 from stages.columns._parse import Cleaned, missing_mask, parse_distinct
@@ -25,6 +26,12 @@ class Column(BaseColumn):
     type: Literal["number"]
     min: float | None = None
     max: float | None = None
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Column":
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} not above max {self.max:g}")
+        return self
 
 
 class Features(Section):

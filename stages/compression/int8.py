@@ -7,6 +7,7 @@ dynamically quantized convolutions an order of magnitude slower. All others dyna
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,27 @@ BATCH_ROWS = 128
 
 
 def int8(network: bytes, train: Mapping[str, np.ndarray]) -> bytes:
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer advises on the root logger
     model = onnx.ModelProto.FromString(network)
     convolutional = any(node.op_type == "Conv" for node in model.graph.node)
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(network)
-        (quantize_static if convolutional else quantize_dynamic)(source, target, train)
+        with quiet():
+            (quantize_static if convolutional else quantize_dynamic)(source, target, train)
         quantized = strip(onnx.load(target))
     return bytes(quantized.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The quantizer gives its advice on the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def quantize_dynamic(source: Path, target: Path, train: Mapping[str, np.ndarray]) -> None:

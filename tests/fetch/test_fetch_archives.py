@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import SALES, Project, deb_bytes, tar_bytes
+from fetch_project import SALES, Project, deb_bytes, tar_bytes
 
 from stages.core.errors import SourceError
 from stages.fetch import archive, resolve, sources

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SALES, Pages, Project, deb_bytes, tar_bytes
+from fetch_project import SALES, Pages, Project, deb_bytes, tar_bytes
 
 from stages.core.errors import SourceError
 from stages.fetch import pypi

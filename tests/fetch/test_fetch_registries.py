@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from fetch_project import Project
 
 ROOT = Path(__file__).parents[2]
 SOURCES = {

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SALES, Project
+from fetch_project import SALES, Project
 
 from stages.core.errors import SourceError
 

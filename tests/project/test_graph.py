@@ -166,6 +166,24 @@ def test_a_new_learning_rate_reruns_the_stages_below_it_alone(reproduced: tuple[
     ]
 
 
+def test_the_plan_says_what_would_run_and_why(reproduced: tuple[Path, Path], tmp_path: Path) -> None:
+    project = Path(shutil.copytree(reproduced[0], tmp_path / "project", symlinks=True))
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(
+        text.replace("assay: {gates: [{metric: log_loss", "assay: {gates: [{metric: brier", 1)
+    )
+    plan = subprocess.run(
+        [sys.executable, "-m", "flows.plan"], cwd=project, env={**os.environ, "PYTHONPATH": str(project)},
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    retail = [line for line in plan if "@retail" in line.split(":")[0]]
+    assert retail == [
+        "assay@retail: params.yaml: retail.assay modified",
+        "package@retail: if assay@retail gives something new",
+    ]
+    assert "train@fashion: it has never run here" in plan
+
+
 def test_metrics_and_plots_are_shown(reproduced: tuple[Path, Path]) -> None:
     metrics = json.loads(dvc(reproduced[0], "metrics", "show", "--json").splitlines()[0])
     data = metrics[""]["data"]["data/evaluation/retail/metrics.json"]["data"]

@@ -23,10 +23,24 @@ COLUMNS = [
     {"name": "note", "type": "text", "max_chars": 10},
 ]
 ROWS = [
-    {"customer": 17850.0, "units": " 6 ", "country": "United Kingdom", "member": "Yes", "since": "12/1/2010 8:26", "note": "a  b "},
+    {
+        "customer": 17850.0,
+        "units": " 6 ",
+        "country": "United Kingdom",
+        "member": "Yes",
+        "since": "12/1/2010 8:26",
+        "note": "a  b ",
+    },
     {"customer": "17850", "units": 2.5, "country": "E\u0301ire", "member": False, "since": None, "note": None},
     {"customer": "", "units": "12 pcs", "country": "France", "member": "maybe", "since": "2010-12-01", "note": "x"},
-    {"customer": " A1 ", "units": "NA", "country": None, "member": 0, "since": "1/1/1970 0:00", "note": "0123456789abc"},
+    {
+        "customer": " A1 ",
+        "units": "NA",
+        "country": None,
+        "member": 0,
+        "since": "1/1/1970 0:00",
+        "note": "0123456789abc",
+    },
     {"units": "1"},
     {"customer": 1, "units": "-0.5"},
     {"customer": 2, "units": 1001},
@@ -35,7 +49,7 @@ ROWS = [
     {"customer": 5, "units": float("nan"), "member": "T", "extra": "ignored"},
     {"customer": 6, "units": "1e3", "country": "GB", "member": 1.0, "since": " 2/29/2012 23:59", "note": "\x00 \t"},
     {"customer": 7, "since": "2/30/2012 0:00", "note": "\ud83d"},
-]  # fmt: skip
+]
 
 
 def test_twelve_raw_rows_give_exactly_these_values():
@@ -99,13 +113,24 @@ def rule(column: dict[str, Any], value: Any) -> str:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [("+5", 5.0), ("1.", 1.0), (".5", 0.5), ("1e-3", 0.001), ("\t7\n", 7.0), (7, 7.0), (np.float32(0.5), 0.5), ("-0", -0.0)],
+    [
+        ("+5", 5.0),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("1e-3", 0.001),
+        ("\t7\n", 7.0),
+        (7, 7.0),
+        (np.float32(0.5), 0.5),
+        ("-0", -0.0),
+    ],
 )
 def test_numbers(value, number):
     assert parse({"name": "c", "type": "number"}, value) == number
 
 
-@pytest.mark.parametrize("value", ["０", "1_000", "1,000", "0x10", "inf", "1e", ".", "\u00a01", "١", b"1", [1], {}, True, 10**400])
+@pytest.mark.parametrize(
+    "value", ["０", "1_000", "1,000", "0x10", "inf", "1e", ".", "\u00a01", "١", b"1", [1], {}, True, 10**400]
+)
 def test_what_is_no_number(value):
     assert rule({"type": "number"}, value) == "number"
 
@@ -159,7 +184,8 @@ def test_moments_are_seconds_since_1970_in_utc(value, seconds):
 
 
 @pytest.mark.parametrize(
-    "value", ["yesterday", "12/1/2010", "2010-02-30", "0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00", "10000-01-01", 5, []]
+    "value",
+    ["yesterday", "12/1/2010", "2010-02-30", "0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00", "10000-01-01", 5, []],
 )
 def test_what_is_no_moment(value):
     assert rule({"type": "timestamp"}, value) == "timestamp"
@@ -273,7 +299,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded():
         parse(ONE, file.getvalue())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     kind=st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM"]),
     changes=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4),
@@ -284,10 +310,8 @@ def test_a_damaged_picture_is_a_picture_or_a_problem(kind, changes, end):
     content = bytearray(picture(np.tile(RGB, (5, 5, 1)), kind))
     for place, value in changes:
         content[place % len(content)] = value
-    try:
-        assert parse(THREE, bytes(content[:end])).shape == (3, 4, 3)
-    except Problem as problem:
-        assert problem.rule == "image"
+    arrays, problems = prepare([THREE], [{"c": bytes(content[:end])}])
+    assert arrays["c"].shape == (0 if problems[0] else 1, 3, 4, 3)
 
 
 def test_a_missing_picture_is_black():
