@@ -7,6 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
+export PREFECT_HOME := $(CURDIR)/.prefect
 READY := .venv/.ready
 
 .PHONY: help run all plan flow results test test-slow check check-contract format clean
@@ -30,7 +31,7 @@ results: $(READY) ## print the table of results from the reports below data/
 	@python scripts/results.py
 
 test: $(READY) ## the default tests, a few minutes
-	python -m pytest -q
+	python -m pytest -q -n 2 --dist loadfile
 
 test-slow: $(READY) ## the slow tests: real registries, a real Prefect server, full pipelines
 	python -m pytest -q -m slow
