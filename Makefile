@@ -9,6 +9,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export PREFECT_HOME := $(CURDIR)/.prefect
 READY := .venv/.ready
+JOBS ?= 2
 
 .PHONY: help run all plan flow results test test-slow check check-contract format clean
 
@@ -18,8 +19,8 @@ help: ## say what there is
 run: $(READY) ## build the main pipeline, retail, from raw data to data/bundle/retail
 	dvc repro package@retail
 
-all: $(READY) ## build every pipeline that params.yaml lists; one that fails does not stop the others
-	dvc repro --keep-going
+all: $(READY) ## = dvc repro: every pipeline that params.yaml lists, JOBS side by side; a failed one stops no other
+	dvc stage list --name-only | grep '^package@' | xargs -P $(JOBS) -n 1 dvc --wait-for-lock repro
 
 plan: $(READY) ## say what would run, and why
 	@python -m flows.plan

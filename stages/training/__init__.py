@@ -5,6 +5,7 @@ Used by `train`, by the folds and baselines of `evaluate`, and later by distilla
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,7 @@ from stages.contract.loader import choose
 from stages.contract.section import Section, parse
 from stages.core.arrays import ArraySpec
 from stages.core.errors import ContractError
+from stages.core.graph import run
 
 if TYPE_CHECKING:
     import onnx
@@ -66,13 +68,19 @@ class Problem:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model's weights, its graph from encoded arrays to `outputs` [N, C], and how it got there."""
+    """A model's weights and how it got there. `predict` maps encoded arrays to outputs [N, C]."""
 
     model: str
-    network: "onnx.ModelProto"
+    draw: Callable[[], "onnx.ModelProto"]
+    predict: Callable[[Arrays], np.ndarray]
     weights: Mapping[str, np.ndarray]
     history: Sequence[Mapping[str, float]] = ()
     best_epoch: int | None = None
+
+    @cached_property
+    def network(self) -> "onnx.ModelProto":
+        """The graph from encoded arrays to `outputs` [N, C]; drawn when asked for, since folds need none."""
+        return self.draw()
 
     @property
     def num_parameters(self) -> int:
@@ -110,7 +118,8 @@ def fit(
         )
     if not hasattr(module, "build"):
         weights = module.fit(splits["train"], problem.specs, problem.num_outputs, options, seed=recipe.seed)
-        return Fitted(name, module.draw(weights, problem.specs, problem.num_outputs), weights)
+        network = module.draw(weights, problem.specs, problem.num_outputs)
+        return Fitted(name, lambda: network, lambda arrays: run(network, dict(arrays))["outputs"], weights)
     from stages.training.loop import train
 
     return train(name, module.build, options, problem, splits, recipe=recipe, checkpoint=checkpoint, report=report)

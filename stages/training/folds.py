@@ -92,7 +92,7 @@ def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table) -> dict[str
     splits = {name: arrays[name] for name in parts if name != "unseen"}
     model = fit(section.model, options, problem, splits, recipe=section.recipe)
     scoring = scoring_of(problem, contract, section.seed)
-    chances = scoring.chances(model.network.SerializeToString(), arrays["unseen"], problem.target.UNCALIBRATED)
+    chances = problem.target.probabilities(model.predict(arrays["unseen"]), problem.target.UNCALIBRATED)
     functions = scoring.functions(chances, arrays["unseen"]["target"])
     ones = np.ones((1, unseen.num_rows), np.float32)
     values = {name: float(function(ones)[0]) for name, function in functions.items()}

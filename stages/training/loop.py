@@ -7,6 +7,7 @@ Shapes: N rows, B rows of a batch.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,8 @@ def train(
     run.network.eval().cpu()
     weights = {key: tensor.numpy() for key, tensor in run.network.state_dict().items()}
     sample = {spec.name: splits["train"][spec.name][:4] for spec in problem.specs}
-    return Fitted(name, export(run.network, problem.specs, sample), weights, run.history, run.best_epoch)
+    draw = partial(export, run.network, problem.specs, sample)
+    return Fitted(name, draw, partial(outputs_of, run.network, problem.specs), weights, run.history, run.best_epoch)
 
 
 def exhausted(run: Run, recipe: Recipe) -> bool:
@@ -199,6 +201,12 @@ def predict(
     with torch.no_grad():
         for rows_B in torch.split(torch.arange(num_rows, device=tensors[specs[0].name].device), batch_size):
             yield network(*take(tensors, specs, rows_B))
+
+
+def outputs_of(network: nn.Module, specs: tuple[ArraySpec, ...], arrays: Arrays) -> np.ndarray:
+    """float32 [N, C]"""
+    tensors = to_device(arrays, [spec.name for spec in specs], torch.device("cpu"))
+    return np.concatenate([batch.numpy() for batch in predict(network, tensors, specs)])
 
 
 def describe(run: Run, recipe: Recipe, num_rows: int, seconds: float, first_epoch: int) -> str:
