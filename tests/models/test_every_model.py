@@ -255,8 +255,9 @@ def test_a_network_predicts_as_its_torch_module_does_on_sets_of_any_width(name, 
             assert expected.std(0).min() > 1e-3
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_folds_predict_is_what_the_graph_gives(name: str) -> None:
+@EVERY
+def test_what_folds_predict_is_what_the_graph_gives(name, fitted, problem, arrays):
     """Cross validation predicts without drawing the graph; both must be the same model."""
-    rows = feed(problem(name, 3), splits(3)["validation"])
-    np.testing.assert_allclose(fitted(name, 3).predict(rows), run(fitted(name, 3).network, rows)["outputs"], atol=1e-5)
+    rows = feed(problem(name, 3), arrays(70, 3, 5))
+    model = fitted(name, 3)
+    np.testing.assert_allclose(model.predict(rows), run(model.network, rows)["outputs"], atol=1e-5)
