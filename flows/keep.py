@@ -1,8 +1,8 @@
 """A bundle in, the same bundle out wherever no new one came in its place.
 
-DVC deletes what a stage makes before it runs that stage, so a `package` that refuses would leave
-nothing to serve. Around that one stage the former bundle is therefore kept beside it, as
-`.<pipeline>.kept`: a copy made aside and renamed, so it is whole or absent.
+DVC deletes what a stage makes before it runs that stage, unless dvc.yaml says `persist`, and even
+then a checkout may take its place. So around that one stage the former bundle is kept beside it,
+as `.<pipeline>.kept`: a copy made aside and renamed, so it is whole or absent.
 
 dvc.lock decides which of the two stays, as it is written only when a stage ends well. Where the
 bundle is the one that dvc.lock records, it is whole, and the kept one goes. Where it is missing,

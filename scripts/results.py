@@ -14,7 +14,7 @@ COLUMNS = (
     "shipped minus best baseline, test",
     "network minus best baseline, validation",
     "model.onnx",
-    "seconds",
+    "seconds in stages",
 )
 
 

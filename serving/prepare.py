@@ -79,7 +79,7 @@ def parse_word(column: Column, value: Any) -> str:
         value = "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    word = unicodedata.normalize("NFC", encodable(str(value)).strip(SPACE))
+    word = nfc(encodable(str(value)).strip(SPACE))
     values = column.get("values")
     if not values:
         return word
@@ -123,7 +123,10 @@ def parse_timestamp(column: Column, value: Any) -> int:
 def parse_text(column: Column, value: Any) -> str:
     """Unicode NFC, without what matches `remove`, trimmed, cut to `max_chars` characters."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    text = unicodedata.normalize("NFC", encodable(text).replace("\x00", " ")).strip(SPACE)
+    text = nfc(encodable(text).replace("\x00", " "))
+    if column.get("remove"):
+        text = re.sub(column["remove"], "", text)
+    text = text.strip(SPACE)
     return text[: column["max_chars"]].rstrip(SPACE)
 
 

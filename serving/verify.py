@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING or __package__:  # in a bundle the files stand side by side, and are no package
-    from serving.predict import load, run
-    from serving.prepare import prepare
-else:
-    sys.dont_write_bytecode = True  # __pycache__ would be a file too many
-    from predict import load, run
-    from prepare import prepare
+sys.dont_write_bytecode = True  # __pycache__ would be a file too many
 
 HERE = Path(__file__).resolve().parent
 
@@ -28,7 +22,7 @@ def check_files(folder: Path) -> list[str]:
     listed = {
         entry["path"]: entry for entry in json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
     }
-    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    paths = (path for path in folder.rglob("*") if path.is_file())
     present = {path.relative_to(folder).as_posix() for path in paths} - {"manifest.json"}
     found = [f"{name} is missing" for name in sorted(set(listed) - present)]
     found += [f"{name} is not in the manifest" for name in sorted(present - set(listed))]
@@ -40,7 +34,17 @@ def check_files(folder: Path) -> list[str]:
 
 
 def check_answers(folder: Path) -> list[str]:
-    """Differences between the golden answers and those that the model gives here."""
+    """Differences between the golden answers and those that the model gives here.
+
+    The bundle's own code is imported here and no earlier: its files have been checked by now.
+    """
+    if TYPE_CHECKING or __package__:
+        from serving.predict import load, run
+        from serving.prepare import prepare
+    else:
+        from predict import load, run
+        from prepare import prepare
+
     golden = {
         name: json.loads((folder / "golden" / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("inputs", "outputs")
@@ -60,7 +64,8 @@ def compare(name: str, values: np.ndarray, wanted: list[Any], tolerance: float) 
     if values.dtype.kind in "OU":
         wrong = [i for i, (a, b) in enumerate(zip(values.tolist(), wanted, strict=True)) if a != b]
         return [f"golden row {i}: {name} is {values[i]!r}, was {wanted[i]!r}" for i in wrong[:5]]
-    distance = np.abs(values.astype(np.float64) - np.array(wanted, np.float64))
+    truth = np.array(wanted, np.float64)
+    distance = np.abs(values.astype(np.float64) - truth) / np.maximum(1.0, np.abs(truth))
     largest = distance.reshape(len(wanted), -1).max(1)
     rows = np.flatnonzero(~(largest <= tolerance))
     return [f"golden row {i}: {name} differs by {largest[i]:.2g}, at most {tolerance:g} allowed" for i in rows[:5]]

@@ -19,15 +19,18 @@ from stages.core.errors import ContractError, suggest
 from stages.core.files import read_json, sha256, write_json
 from stages.core.graph import run
 from stages.statistics.bootstrap import summarise
+from stages.targets import target_module
 from stages.training import Problem
 from stages.training.features import problem_of
 from stages.training.scoring import scoring_of
 
-SHIPPED = "model"
+SHIPPED, RIVAL = "model", "baseline"  # where a baseline ships, its rival is the network
 
 
 class Gate(BaseSection):
     """One condition on a metric of the test split, held against the end of its 95% interval.
+
+    `baseline` is the best one by validation or, where that ships, the network.
 
     `at_least` / `at_most`: the whole interval lies on that side. `better_than`: the paired
     difference is above 0. `not_worse_than` … `by`: it is not below -by.
@@ -45,6 +48,8 @@ class Gate(BaseSection):
         given = [self.at_least, self.at_most, self.better_than, self.not_worse_than]
         if sum(value is not None for value in given) != 1:
             raise ValueError("exactly one of at_least, at_most, better_than, not_worse_than")
+        if self.by and self.not_worse_than is None:
+            raise ValueError("by only beside not_worse_than")
         return self
 
 
@@ -52,12 +57,17 @@ class Section(BaseSection):
     """Without `gates`, the model must be shown better than the class shares by evaluate's metric."""
 
     gates: list[Gate] = []
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 def check(contract: Contract) -> None:
     """Raise ContractError for what is wrong in `<pipeline>.assay`."""
-    contract.section("assay", Section)
+    section, known = contract.section("assay", Section), target_module(contract.target).METRICS
+    for place, gate in enumerate(section.gates):
+        if gate.metric not in known:
+            hint = suggest(gate.metric, known)
+            where = f"{contract.pipeline}.assay.gates.{place}.metric"
+            raise ContractError(f"{where} is {gate.metric!r}.{hint} There are {', '.join(known)}")
 
 
 def open_gate(gate: Gate, samples: Mapping[tuple[str, str], np.ndarray], sign: int, path: str) -> dict[str, Any]:
@@ -70,6 +80,10 @@ def open_gate(gate: Gate, samples: Mapping[tuple[str, str], np.ndarray], sign: i
     asked = gate.model_dump(exclude_none=True, exclude_defaults=True)
     own = samples[SHIPPED, gate.metric]
     other = gate.better_than or gate.not_worse_than
+    if other is not None and (other, gate.metric) not in samples:
+        raise ContractError(
+            f"{path} compares with the {other}, and evaluate.baselines declares none. Declare one there"
+        )
     if other is None:
         found = summarise(own)
         low, high = found.get("low", np.nan), found.get("high", np.nan)
@@ -108,9 +122,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         shipped = predict(job["compressed"] / "model.onnx", arrays)
         chances = {
             SHIPPED: shipped["probabilities"].astype(np.float64),
-            "baseline": predict(job["compressed"] / "baseline.onnx", arrays)["probabilities"].astype(np.float64),
             "prior": problem.target.prior(problem.state, test.num_rows),
         }
+        if (rival := job["compressed"] / "rival.onnx").exists():
+            chances[RIVAL] = predict(rival, arrays)["probabilities"].astype(np.float64)
         truth = problem.target.encode(problem.state, test.column(contract.target.column))
         groups = np.asarray(test.column("_group"), np.int64)
         samples = scoring_of(problem, contract, section.seed).samples(chances, truth, groups)
@@ -145,7 +160,8 @@ def judge(
         scores.setdefault(name, {})[score] = summarise(values)
     minus = {
         other: {score: summarise(samples[SHIPPED, score] - samples[other, score]) for score in scores[SHIPPED]}
-        for other in ("baseline", "prior")
+        for other in scores
+        if other != SHIPPED
     }
     return {
         "passed": not reasons,

@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
 from stages.columns import module_of
+from stages.contract import Contract
 from stages.contract.section import Section as BaseSection
 from stages.core import cli
+from stages.core.errors import ContractError, suggest
 from stages.core.files import write_json
 
 BATCH_ROWS = 131_072
@@ -37,6 +39,18 @@ class Section(BaseSection):
             if not 0 <= share <= 1:
                 raise ValueError(f"a share between 0 and 1 for {rule!r}")
         return {"default": 0.01, **limits}
+
+
+def check(contract: Contract) -> None:
+    """Raise ContractError where `max_rejected` names a column that is not declared."""
+    for rule in contract.section("clean", Section).max_rejected:
+        column = rule.rpartition(".")[0]
+        if rule not in ("default", "malformed") and column not in contract.columns:
+            rules = [f"{name}.required" for name in contract.columns]
+            raise ContractError(
+                f"{contract.pipeline}.clean.max_rejected.{rule} is no rule: rules are written Column.rule, "
+                f"such as {rules[0]}.{suggest(rule, rules)}"
+            )
 
 
 @dataclass

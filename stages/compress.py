@@ -2,7 +2,8 @@
 
 Candidates are whole graphs from raw values to the decision. One is acceptable where its paired
 95% interval shows it not worse than the best of them by more than `margin`; of those, the
-smallest file ships. Latencies are reported in a file of their own and choose nothing.
+smallest file ships. `rival.onnx` is what assay compares it with: the best baseline or, where that
+ships, the network. Latencies are reported in a file of their own and choose nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ class Section(BaseSection):
 
     margin: float = Field(default=0.005, ge=0)
     candidates: list[str] = Field(default=["int8"])
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
     @field_validator("candidates")
     @classmethod
@@ -71,7 +72,7 @@ def choose(
     frontier: dict[str, Any] = {}
     for name, values in samples.items():
         behind = summarise(sign * (values - samples[best]))
-        acceptable = name == best or behind.get("low", -np.inf) > -margin
+        acceptable = name == best or behind.get("low", -np.inf) >= -margin
         frontier[name] = {
             "bytes": sizes[name],
             "score": summarise(values),
@@ -113,8 +114,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sizes = {name: len(content) for name, content in whole.items()}
         chosen, frontier = choose(samples, sizes, margin=section.margin, sign=sign)
         (job.out / "model.onnx").write_bytes(whole[chosen])
-        (job.out / "baseline.onnx").write_bytes(whole.get(BASELINE, whole[FLOAT]))
-        write_json(job.out / "frontier.json", {"chosen": chosen, "metric": metric, "baseline": best, **frontier})
+        rival = FLOAT if chosen == BASELINE else BASELINE
+        if rival in whole:
+            (job.out / "rival.onnx").write_bytes(whole[rival])
+        names = {"chosen": chosen, "rival": rival if rival in whole else None, "baseline": best}
+        write_json(job.out / "frontier.json", {**names, "metric": metric, **frontier})
         rows = read_raw(job["validation"], contract)
         write_json(job.out / "latency.json", {name: latency_ms(content, rows) for name, content in whole.items()})
         listing = ", ".join(f"{name} {sizes[name] / 1024:,.0f} KiB {samples[name][0]:.4f}" for name in whole)

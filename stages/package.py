@@ -45,7 +45,11 @@ def check(contract: Contract) -> None:
 def describe(contract: Contract, problem: Any, decide: Decide) -> dict[str, Any]:
     """contract.json: what `predict.py` and any other server must know."""
     derive = contract.get("examples").get("derive")
-    reader = {key: value for key, value in contract.get("ingest").items() if key in ("format", "encoding", "delimiter")}
+    reader = {
+        key: value
+        for key, value in contract.get("ingest").items()
+        if key in ("format", "encoding", "delimiter", "quote")
+    }
     return {
         "format": FORMAT,
         "pipeline": contract.pipeline,
@@ -95,7 +99,7 @@ def copy_serving(out: Path, contract: Contract) -> None:
     """The code that serves, and what it needs: named, with the versions that this bundle was made with."""
     from importlib.metadata import version
 
-    names = ["prepare.py", "predict.py", "verify.py"]
+    names = ["prepare.py", "read.py", "predict.py", "verify.py"]
     packages = ["numpy", "onnxruntime"]
     if contract.get("ingest")["format"] == "mail":
         names.append("mail.py")
@@ -103,6 +107,7 @@ def copy_serving(out: Path, contract: Contract) -> None:
         packages.append("pillow")
     if contract.get("examples").get("derive"):
         packages.append("duckdb")
+        names.append("derive.py")
     for name in names:
         shutil.copyfile(SERVING / name, out / name)
     write_text(

@@ -11,7 +11,7 @@ from stages.training.features import problem_of
 from stages.training.fitted import write_fitted
 
 Section = Train
-CODE = ("training", "models", "targets", "core")
+CODE = ("training", "models", "targets", "statistics", "contract", "core")
 
 
 def check(contract: Contract) -> None:

@@ -49,6 +49,14 @@ class Section(BaseSection):
         return expect
 
 
+def check(contract: Contract) -> None:
+    """Raise ContractError where `max_missing` names a column that is not declared."""
+    for name in contract.section("validate", Section).max_missing:
+        if name != "default" and name not in contract.columns:
+            hint = suggest(name, contract.columns)
+            raise ContractError(f"{contract.pipeline}.validate.max_missing.{name} is not a declared column.{hint}")
+
+
 def derive_suite(columns: Mapping[str, Any], section: Section) -> list[Check]:
     """The expectations that follow from the contract, then the user's own."""
     rows = {"min_value": section.rows.min, "max_value": section.rows.max}

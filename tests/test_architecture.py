@@ -43,7 +43,9 @@ def imports(tree: ast.AST) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            names.add("." * node.level + (node.module or ""))
+        elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
@@ -59,6 +61,8 @@ def broken(path: str, text: str) -> list[str]:
     here, found = room(path), []
     for name in sorted(imports(ast.parse(text))):
         top = name.split(".")[0]
+        if name.startswith("."):
+            found.append(f"{path}: {name} is a relative import, which hides where it leads")
         there = name.split(".")[1] if top == "stages" and "." in name else top
         for library, homes in ONLY_IN.items():
             if top == library and not path.startswith(tuple(homes)):
@@ -99,6 +103,7 @@ def test_every_file_keeps_the_rules() -> None:
         ("serving/prepare.py", "from stages.core import files"),
         ("stages/models/linear.py", "from stages import train"),
         ("stages/contract/loader.py", "from flows.run import run"),
+        ("stages/examples/split.py", "from ..train import main"),
     ],
 )
 def test_a_planted_fault_is_found(path: str, text: str) -> None:

@@ -42,7 +42,9 @@ def main() -> int:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     arguments = parser.parse_args()
     try:
-        listed = read(arguments.params).get("pipelines") or {}
+        listed = read(arguments.params).get("pipelines")
+        if not isinstance(listed, dict) or not listed:
+            raise ContractError(f"{arguments.params}: pipelines is {listed!r}; expected such as {{retail: {{}}}}")
         found = []
         for pipeline in arguments.pipelines or listed:
             try:

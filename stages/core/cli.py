@@ -77,12 +77,19 @@ def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator
 
 @contextmanager
 def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
-    """Turn an IngotError into a sentence on stderr, an exit code, and a record of its kind."""
+    """Turn an IngotError into a sentence on stderr, an exit code, and a record of its kind.
+
+    Of any other exception the record says Crash. A former run's record is no longer there.
+    """
+    status.unlink(missing_ok=True)
     try:
         yield
-    except IngotError as error:
-        kind = type(error).__name__
-        write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": str(error)})
+    except Exception as error:
+        kind = type(error).__name__ if isinstance(error, IngotError) else "Crash"
+        message = str(error) if isinstance(error, IngotError) else f"{type(error).__name__}: {error}"
+        write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": message})
+        if not isinstance(error, IngotError):
+            raise
         print(f"{stage} {pipeline}: {kind}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
 

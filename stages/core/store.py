@@ -7,12 +7,14 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from stages.core.files import hash_json, replacing, sha256
 
 FOLDER = "INGOT_STORE"
+LIBRARIES = ("lightgbm", "numpy", "onnxruntime", "scikit-learn", "torch")
 STAGES = Path(__file__).parent.parent
 
 
@@ -44,8 +46,9 @@ def file_hashes(paths: Iterable[Path]) -> list[str]:
 
 
 def key(*parts: Any, code: tuple[str, ...]) -> str:
-    """A key over JSON-able parts and the source text of folders of `stages/`, such as "models"."""
-    return hash_json([parts, {name: code_hash(name) for name in code}])[:32]
+    """A key over JSON-able parts, the versions that compute, and the text of folders of `stages/`, such as "models"."""
+    versions = {name: version(name) for name in LIBRARIES}
+    return hash_json([parts, {name: code_hash(name) for name in code}, versions])[:32]
 
 
 def code_hash(name: str) -> str:

@@ -41,7 +41,7 @@ class Split(BaseSection):
     column: str | None = None
     validation: float = Field(default=0.15, gt=0, lt=1)
     test: float = Field(default=0.15, ge=0, lt=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
     @property
     def keys(self) -> list[str]:

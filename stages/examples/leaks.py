@@ -12,6 +12,7 @@ from stages.examples.split import hash_rows
 
 MAX_BINS = 64
 ROWS_A_BIN = 20
+MIN_CLASS_SHARE = 0.01
 MIN_ROWS = 50  # fewer rows prove no leak
 LISTED = 20
 
@@ -40,6 +41,7 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping
             f"{duplicates['rows'][:5]}. Keep them together with split: {{by: group, key: …}}, or drop them with "
             f"leaks: {{duplicates: drop}}"
         )
+    least = contract.get("validate").get("min_class_share", MIN_CLASS_SHARE)
     for name, part in parts.items():
         found = len(set(part.column(target).to_pylist()))
         if found < 2:
@@ -47,6 +49,10 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping
                 f"{name} has {part.num_rows:,} rows of {found} class{'' if found == 1 else 'es'} of {target}; at "
                 "least two classes are needed"
             )
+    if not reasons and (rare := rarest(parts["train"], target))[1] < least:
+        reasons.append(
+            f"only {rare[1]:.2%} of the training rows are {rare[0]!r}; validate.min_class_share asks for {least:.2%}"
+        )
     if reasons:
         return reasons
     train = parts["train"]
@@ -61,6 +67,12 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping
                 f"leak of the target. Mark it input: false, or raise examples.leaks.max_column_score"
             )
     return reasons
+
+
+def rarest(part: pa.Table, target: str) -> tuple[str, float]:
+    """The class with the fewest rows, and its share."""
+    names, counts = np.unique([str(value) for value in part.column(target).to_pylist()], return_counts=True)
+    return str(names[counts.argmin()]), float(counts.min() / counts.sum())
 
 
 def column_score(column: Any, values: pa.Array, labels: np.ndarray) -> float:

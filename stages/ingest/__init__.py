@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -48,10 +49,11 @@ def check(contract: Contract) -> None:
     options(contract)
 
 
-def number_records(records: pa.Table, file: str, first: int) -> pa.Table:
+def number_records(records: pa.Table, file: str, places: np.ndarray) -> pa.Table:
     """Add where each record came from: its file, and its place in it counted from 1."""
-    places = pa.array(range(first, first + records.num_rows), pa.int64())
-    return records.append_column(FILE, pa.array([file] * records.num_rows, pa.string())).append_column(RECORD, places)
+    return records.append_column(FILE, pa.array([file] * records.num_rows, pa.string())).append_column(
+        RECORD, pa.array(places, pa.int64())
+    )
 
 
 def select(records: pa.Table, columns: Mapping[str, Any], pipeline: str) -> pa.Table:

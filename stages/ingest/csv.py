@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 from pydantic import Field
@@ -42,10 +43,13 @@ def read(folder: Path, options: Options) -> Iterator[Batch]:
 
 def read_file(path: Path, name: str, options: Options) -> Iterator[Batch]:
     malformed: list[dict[str, Any]] = []
+    broken: list[int] = []
 
     def keep(row: csv.InvalidRow) -> str:
         reason = f"{row.actual_columns} fields; the header has {row.expected_columns}"
-        malformed.append({"_file": name, "_record": row.number, "text": row.text, "reason": reason})
+        place = row.number - 1  # pyarrow counts the header
+        broken.append(place)
+        malformed.append({"_file": name, "_record": place, "text": row.text, "reason": reason})
         return "skip"
 
     first = 1
@@ -66,9 +70,10 @@ def read_file(path: Path, name: str, options: Options) -> Iterator[Batch]:
                 ),
             )
             for batch in reader:
-                records = number_records(pa.Table.from_batches([batch]), name, first)
-                first += batch.num_rows
-                yield Batch(records, tuple(malformed))
+                places = np.arange(first, first + batch.num_rows + len(broken))
+                places = places[~np.isin(places, broken)][: batch.num_rows]
+                first = int(places[-1]) + 1 if len(places) else first
+                yield Batch(number_records(pa.Table.from_batches([batch]), name, places), tuple(malformed))
                 malformed.clear()
         except (UnicodeDecodeError, pa.ArrowInvalid) as error:
             raise DataError(
@@ -90,4 +95,4 @@ def read_header(file: Any, name: str, options: Options) -> list[str]:
     if not names or twice:
         found = f"has the columns {', '.join(twice)} twice" if twice else "is empty"
         raise DataError(f"{name}: the header {found}. Mend the file's first line.")
-    return [column.strip() if column != column.strip() else column for column in names]
+    return names

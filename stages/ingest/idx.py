@@ -33,7 +33,7 @@ def read(folder: Path, options: Options) -> Iterator[Batch]:
                 f"files of the split {split!r} differ in length: {lengths}. They must describe the same items."
             )
         table = pa.table({**columns, "split": pa.array([split] * next(iter(lengths.values())), pa.string())})
-        yield Batch(number_records(table, next(iter(files.values())), 1))
+        yield Batch(number_records(table, next(iter(files.values())), np.arange(1, table.num_rows + 1)))
 
 
 def read_idx(path: Path) -> np.ndarray:

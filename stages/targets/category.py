@@ -17,6 +17,7 @@ from stages.statistics.bootstrap import Score
 
 State = Mapping[str, Any]
 SMALLER_IS_BETTER = ("log_loss", "brier")
+METRICS = ("accuracy", "log_loss", "brier", "roc_auc", "average_precision", "f1", "macro_f1", "value")
 FREE_OF_CALIBRATION = ("accuracy", "roc_auc", "average_precision", "f1", "macro_f1")
 UNCALIBRATED = {"temperature": 1.0}
 

@@ -39,7 +39,7 @@ class Recipe(Section):
     patience: int | None = Field(default=None, ge=1)  # epochs without a better validation loss
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=1, ge=1)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class Train(Recipe):

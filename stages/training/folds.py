@@ -22,7 +22,7 @@ from stages.training.features import arrays_of, fit_features
 from stages.training.scoring import scoring_of
 
 STOPPING_PARTS = 10  # one of so many parts is watched
-CODE = ("training", "models", "targets", "core", "columns")
+CODE = ("training", "models", "targets", "statistics", "columns", "contract", "core")
 
 
 def fold_of(groups: np.ndarray, num_folds: int, seed: int) -> np.ndarray:

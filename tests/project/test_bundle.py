@@ -43,6 +43,7 @@ def test_every_bundle_verifies(built: Path, pipeline: str, capsys: pytest.Captur
 
 def test_scripts_run_alone_and_leave_no_trace_in_the_bundle(bundle: Callable[[str], Path]) -> None:
     folder = bundle("tickets")
+    before = sorted(folder.rglob("*"))
     rows = folder.parent / "rows.csv"
     rows.write_text(
         "opened,plan,seats,message\n2025-03-04,pro,3,refund cancel broken\n2025-03-04,team,50,great thanks invite\n"
@@ -55,6 +56,41 @@ def test_scripts_run_alone_and_leave_no_trace_in_the_bundle(bundle: Callable[[st
     assert total == "in all: 1 yes, 1 no"
     verified = script(folder, "verify.py")
     assert verified.returncode == 0, verified.stderr
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_verify_runs_no_code_of_a_bundle_that_was_altered(bundle: Callable[[str], Path]) -> None:
+    folder = bundle("tickets")
+    (folder / "prepare.py").write_text("print('verified'); raise SystemExit(0)")
+    verified = script(folder, "verify.py")
+    assert verified.returncode == 1
+    assert "prepare.py has changed" in verified.stderr
+    assert verified.stdout.startswith("NOT verified")
+
+
+def test_predict_wants_the_declared_columns_and_whole_lines(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = built / "data" / "bundle" / "tickets"
+    (tmp_path / "rows.csv").write_text("Opened,plan,seats,message\n2025-03-01,pro,3,hello\n")
+    assert predict.main([str(tmp_path / "rows.csv")], bundle) == 2
+    assert "rows.csv has no column opened; found Opened, plan, seats, message" in capsys.readouterr().err
+    (tmp_path / "rows.csv").write_text("opened,plan,seats,message\n2025-03-01,pro\n2025-03-01,pro,3,hello\n")
+    assert predict.main([str(tmp_path / "rows.csv")], bundle) == 1
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first == "rows.csv row 1: no answer: 2 fields; the header has 4"
+    assert "%" in second
+
+
+def test_an_unreadable_mail_does_not_cost_the_answers_to_the_others(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail = next((built / "incoming" / "spam" / "spam-1").iterdir())
+    (tmp_path / "empty.eml").write_bytes(b"")
+    assert predict.main([str(tmp_path / "empty.eml"), str(mail)], built / "data" / "bundle" / "spam") == 1
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert "empty.eml: no answer: The mail is empty" in first
+    assert ": spam (" in second
 
 
 def test_verify_names_a_changed_a_missing_and_an_added_file(

@@ -47,25 +47,26 @@ def test_a_killed_training_goes_on_to_the_same_weights(long_training: Path, tmp_
     project = long_training
     environment = {**os.environ, "INGOT_STORE": str(tmp_path / "whole"), "PYTHONPATH": str(Path(__file__).parents[2])}
     subprocess.run(command(project, "whole"), cwd=tmp_path, env=environment, check=True, capture_output=True)
-    environment["INGOT_STORE"] = str(tmp_path / "killed")
+    environment |= {"INGOT_STORE": str(tmp_path / "store"), "INGOT_PROGRESS": "lines"}
     child = subprocess.Popen(
         command(project, "killed"), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "killed").rglob("run.safetensors")) and time.monotonic() < deadline:
+    while not list((tmp_path / "store").rglob("run.safetensors")) and time.monotonic() < deadline:
         assert child.poll() is None, "it ended before it could be killed"
         time.sleep(0.05)
     child.send_signal(signal.SIGKILL)
     child.wait()
-    assert not (tmp_path / "killed" / "weights.safetensors").exists()
-    assert list((tmp_path / "killed").rglob("run.safetensors")), "the checkpoint outlives the process"
+    assert not (tmp_path / "killed").exists()
+    assert list((tmp_path / "store").rglob("run.safetensors")), "the checkpoint outlives the process"
     again = subprocess.run(
         command(project, "killed_out"), cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
     assert "24 epochs" in again.stdout
+    assert 0 < again.stderr.count(": epoch ") < 24, "it went on; it did not begin again"
     for name in ("weights.safetensors", "network.onnx", "history.csv"):
         assert (tmp_path / "killed_out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not list((tmp_path / "killed").rglob("run.safetensors")), "a finished training forgets its checkpoint"
+    assert not list((tmp_path / "store").rglob("run.safetensors")), "a finished training forgets its checkpoint"
 
 
 def test_a_killed_stage_leaves_only_what_its_next_run_removes(built: Path, tmp_path: Path) -> None:
