@@ -70,7 +70,7 @@ def parse_number(column: Column, value: Any) -> float:
         raise Problem("min", f"{column['name']} {number:g} is below {column['min']:g}")
     if column.get("max") is not None and number > column["max"]:
         raise Problem("max", f"{column['name']} {number:g} is above {column['max']:g}")
-    return number
+    return number + 0.0  # -0.0 and 0.0 are one value
 
 
 def parse_word(column: Column, value: Any) -> str:

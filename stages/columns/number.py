@@ -63,7 +63,7 @@ def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
 
 
 def check_bounds(column: Column, numbers: pa.Array, absent: np.ndarray, wrong: np.ndarray) -> Cleaned:
-    plain = np.asarray(pc.fill_null(numbers, np.nan))
+    plain = np.asarray(pc.fill_null(numbers, np.nan)) + 0.0  # -0.0 and 0.0 are one value, and hash as one
     wrong = wrong | (~np.isfinite(plain) & ~absent)
     sound = ~absent & ~wrong
     broken = {"number": wrong, "required": absent if column.required else np.zeros_like(absent)}

@@ -1,6 +1,7 @@
 """CSV files in, records of text out; ragged lines are kept as malformed, with the reason."""
 
 import codecs
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from stages.core.errors import ContractError, DataError
 from stages.ingest import Batch, number_records
 
 BLOCK_BYTES = 8 << 20
+MAX_HEADER_CHARS = 1 << 20
 
 
 class Options(Section):
@@ -88,9 +90,15 @@ def read_header(file: Any, name: str, options: Options) -> list[str]:
     """Column names from the first record; the file is left at its start."""
     import csv as standard_csv
 
-    head = file.readline(1 << 20).decode(options.encoding)
+    text = io.TextIOWrapper(file, options.encoding, newline="")
+    head = iter(lambda: text.readline(MAX_HEADER_CHARS), "")  # a quoted name may hold a line break
+    lines = (line.lstrip("\ufeff") if place == 0 else line for place, line in enumerate(head))
+    try:
+        names = next(standard_csv.reader(lines, delimiter=options.delimiter, quotechar=options.quote), [])
+    except standard_csv.Error as error:
+        raise DataError(f"{name}: the header cannot be read: {error}. Check that it is a CSV file.") from None
+    text.detach()
     file.seek(0)
-    names = next(standard_csv.reader([head.lstrip("\ufeff")], delimiter=options.delimiter, quotechar=options.quote), [])
     twice = sorted({column for column in names if names.count(column) > 1})
     if not names or twice:
         found = f"has the columns {', '.join(twice)} twice" if twice else "is empty"

@@ -1,7 +1,9 @@
 """IDX files (images and labels, plain or gzipped) in, records out: pixels, label, official split."""
 
 import gzip
+import math
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -45,7 +47,7 @@ def read_idx(path: Path) -> np.ndarray:
         with path.open("rb") as file:
             stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
             content = stream.read(MAX_BYTES + 1)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} is cut off or not gzip: {error}. Fetch it again.") from None
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE:
         raise DataError(
@@ -54,7 +56,7 @@ def read_idx(path: Path) -> np.ndarray:
     rank = content[3]
     shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank]) if len(content) >= 4 + 4 * rank else (-1,)
     values = np.frombuffer(content, np.uint8, offset=min(4 + 4 * rank, len(content)))
-    if int(np.prod(shape, dtype=np.int64)) != len(values):
+    if math.prod(shape) != len(values):
         raise DataError(
             f"{path} promises {' × '.join(map(str, shape))} values and holds {len(values)}. It is cut off: fetch it "
             "again."

@@ -407,3 +407,32 @@ def test_the_projects_own_params_are_sound():
     assert {name: mistakes(Contract(name, content[name])) for name in content["pipelines"]} == {
         name: [] for name in content["pipelines"]
     }
+
+
+@pytest.mark.parametrize(
+    ("stage", "section", "complaint"),
+    [
+        ("clean", {"max_rejected": {"agee.required": 0.3}}, "shop.clean.max_rejected.agee.required is no rule"),
+        (
+            "validate",
+            {"max_missing": {"agee": 0.3}},
+            "shop.validate.max_missing.agee is not a declared column. Did you",
+        ),
+        ("evaluate", {"metric": "roc_acu"}, "shop.evaluate.metric is 'roc_acu'. Did you mean 'roc_auc'?"),
+        (
+            "assay",
+            {"gates": [{"metric": "roc_acu", "at_least": 0.5}]},
+            "shop.assay.gates.0.metric is 'roc_acu'. Did you",
+        ),
+    ],
+)
+def test_what_a_section_names_must_exist(stage: str, section: dict[str, object], complaint: str) -> None:
+    from importlib import import_module
+
+    columns = {"age": {"type": "number"}, "buys": {"type": "category"}}
+    contract = Contract(
+        "shop", {"columns": columns, "examples": {"target": {"column": "buys"}}, "decide": {}, stage: section}
+    )
+    with pytest.raises(ContractError) as failure:
+        import_module(f"stages.{stage}").check(contract)
+    assert str(failure.value).startswith(complaint)

@@ -186,3 +186,34 @@ def test_metrics_and_plots_are_shown(reproduced: tuple[Path, Path]) -> None:
     assert set(data) == {"model", "prior", "linear", "boosting"}
     shown = dvc(reproduced[0], "plots", "show", "data/evaluation/retail/plots/confusion.csv")
     assert "file://" in shown
+
+
+@pytest.mark.slow
+def test_an_experiment_changes_one_number_and_leaves_the_workspace_its_result(
+    reproduced: tuple[Path, Path], tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(reproduced[0], tmp_path / "project", symlinks=True))
+    author = ["-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+    subprocess.run(["git", "add", "-A"], cwd=project, check=True)
+    subprocess.run(["git", *author, "commit", "-qm", "all"], cwd=project, check=True)
+    printed = dvc(project, "exp", "run", "-S", "retail.train.epochs=3", "package@retail")
+    assert [name for name in ran(printed) if name.startswith(("train", "package"))] == [
+        "train@retail",
+        "package@retail",
+    ]
+    assert len((project / "data" / "model" / "retail" / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.slow
+def test_a_convnet_and_a_bag_built_twice_give_the_same_bytes(
+    built: Path, make_project: Callable[[Path], Path], run_stage: Callable[..., None], tmp_path: Path
+) -> None:
+    again = make_project(tmp_path)
+    for pipeline in ("fashion", "spam"):
+        run_stage(again, pipeline)
+        for name in (
+            f"model/{pipeline}/weights.safetensors",
+            f"model/{pipeline}/network.onnx",
+            f"bundle/{pipeline}/model.onnx",
+        ):
+            assert (built / "data" / name).read_bytes() == (again / "data" / name).read_bytes(), name

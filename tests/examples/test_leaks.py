@@ -1,0 +1,246 @@
+"""Splits that would lie are refused, each for its own reason; sound ones are not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from stages.contract import Contract
+from stages.contract.loader import declare
+from stages.examples import Leaks, leaks, make
+
+CLEAN = {"leaked": 0, "rows": []}
+COLUMNS = {
+    "amount": {"type": "number"},
+    "colour": {"type": "category"},
+    "side": {"type": "category", "input": False},
+    "buys": {"type": "category"},
+}
+
+
+def contract(**columns: dict[str, Any]) -> Contract:
+    examples = {
+        "target": {"column": "buys", "positive": "yes"},
+        "split": {"by": "official", "column": "side", "validation": 0.25},
+    }
+    return Contract("shop", {"columns": {**COLUMNS, **columns}, "validate": {}, "examples": examples})
+
+
+def part(rows: int, seed: int, **columns: Any) -> pa.Table:
+    """Sound rows: labels at random, an amount and a colour that know nothing of them."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.resize(["yes", "no"], rows))
+    plain = {"amount": rng.normal(size=rows), "colour": rng.choice(["red", "green", "blue"], rows)}
+    made = {name: make_column(labels, rng) for name, make_column in columns.items()}
+    return pa.table({**plain, **made, "buys": labels})
+
+
+def sound(**columns: Any) -> dict[str, pa.Table]:
+    return {name: part(rows, seed, **columns) for seed, (name, rows) in enumerate(SIZES.items())}
+
+
+SIZES = {"train": 400, "validation": 60, "test": 60}
+
+
+def judge(parts: dict[str, pa.Table], found: dict[str, Any] = CLEAN, given: Contract | None = None, **settings):
+    return leaks.judge(parts, given or contract(), found, Leaks(**settings))
+
+
+def test_sound_splits_have_no_reason_against_them():
+    assert judge(sound()) == []
+
+
+# Rows 0 and 5 stand in train and test, 2 in train and validation, 3 in validation and test.
+TWINS = pa.table(
+    {
+        "amount": [1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 3.0, 4.0, 1.0, 2.0, None, None],
+        "colour": ["a", "b", "c", "d", "e", "a", "c", "d", "a", "B", None, None],
+    }
+)
+SIDES = np.array(
+    ["train", "train", "train", "validation", "train", "train", "validation", "test", "test", "test", "train", "test"]
+)
+
+
+def test_rows_that_stand_on_a_later_side_too_are_named_and_test_rows_never():
+    drop, found = leaks.across_splits(TWINS, SIDES, ["amount", "colour"])
+    assert np.flatnonzero(drop).tolist() == [0, 2, 3, 5, 10]
+    assert found == {"leaked": 5, "rows": [0, 2, 3, 5, 10]}
+
+
+def test_dropping_the_named_rows_ends_every_leak():
+    drop, _ = leaks.across_splits(TWINS, SIDES, ["amount", "colour"])
+    kept = TWINS.filter(pa.array(~drop))
+    again, found = leaks.across_splits(kept, SIDES[~drop], ["amount", "colour"])
+    assert found == {"leaked": 0, "rows": []}
+    assert not again.any()
+
+
+def test_twins_on_one_side_are_no_leak_and_neither_is_an_empty_table():
+    for table, sides in [(TWINS, np.full(12, "train")), (TWINS.slice(0, 0), np.array([], "<U10"))]:
+        assert leaks.across_splits(table, sides, ["amount", "colour"])[1] == {"leaked": 0, "rows": []}
+
+
+def test_only_model_inputs_make_twins():
+    assert leaks.across_splits(TWINS, SIDES, ["colour"])[1]["rows"] == [0, 2, 3, 5, 10]
+    assert leaks.across_splits(TWINS, SIDES, ["amount"])[1]["rows"] == [0, 1, 2, 3, 5, 10]
+
+
+def test_twins_block_unless_they_are_dropped():
+    twins = {"leaked": 7, "rows": [3, 9, 12, 40, 41, 77, 80]}
+    (reason,) = judge(sound(), twins)
+    assert reason.startswith("7 training or validation rows have the same inputs as a row of a later split")
+    assert "[3, 9, 12, 40, 41]" in reason
+    assert judge(sound(), twins, duplicates="drop") == []
+
+
+def official_table() -> pa.Table:
+    """400 train and 100 test rows; the first three test rows are copies of training rows 10, 20 and 30."""
+    table = part(500, 3)
+    copied = pa.concat_tables([table.slice(0, 400), table.take([10, 20, 30]), table.slice(403)])
+    return copied.append_column("side", pa.array(["train"] * 400 + ["test"] * 100))
+
+
+def official_contract(**settings) -> Contract:
+    made = contract()
+    return Contract("shop", {**made.raw, "examples": {**made.raw["examples"], "leaks": settings}})
+
+
+def test_examples_with_three_copies_are_refused_and_the_rows_named():
+    table = official_table()
+    parts, report = make(table, official_contract(), Path())
+    assert not report["passed"]
+    assert report["duplicates"]["leaked"] == 3
+    assert report["duplicates"]["rows"] == [10, 20, 30]
+    assert len(report["reasons"]) == 1
+    assert parts["test"].num_rows == 100
+
+
+def test_drop_takes_the_training_copies_and_leaves_every_test_row():
+    table = official_table()
+    parts, report = make(table, official_contract(duplicates="drop"), Path())
+    assert report["passed"], report["reasons"]
+    assert report["duplicates"]["dropped"] == 3
+    assert parts["test"].drop(["_group"]).equals(table.slice(400))
+    assert parts["train"].num_rows + parts["validation"].num_rows == 397
+    assert report["examples"] == 500
+
+
+def test_rows_without_a_label_are_counted_and_left_out():
+    table = part(300, 4).append_column("side", pa.array(["train"] * 200 + ["test"] * 100))
+    labels = [None if i % 10 == 0 else label for i, label in enumerate(table["buys"].to_pylist())]
+    parts, report = make(table.set_column(2, "buys", pa.array(labels)), official_contract(), Path())
+    assert report["without_label"] == 30
+    assert sum(each.num_rows for each in parts.values()) == report["examples"] == 270
+
+
+def score(declared: dict[str, Any], values: list[Any], labels: np.ndarray, dtype: pa.DataType | None = None) -> float:
+    return leaks.column_score(declare("c", declared), pa.array(values, dtype), labels)
+
+
+NUMBERS = {  # how a number may give the target away
+    "itself": lambda y, rng: (y == "yes") * 1.0,
+    "shifted and noisy": lambda y, rng: (y == "yes") * 10 + rng.uniform(0, 1, len(y)),
+    "reversed": lambda y, rng: (y == "no") * 1e6 + rng.uniform(0, 1, len(y)),
+    "missing where no": lambda y, rng: pa.array(rng.normal(size=len(y)), mask=y == "no"),
+    "tiny and huge": lambda y, rng: np.where(y == "yes", 1e-300, 1e300) * rng.uniform(0.5, 1, len(y)),
+}
+
+
+@pytest.mark.parametrize("how", NUMBERS)
+def test_a_number_that_gives_the_target_away_is_refused(how):
+    (reason,) = judge(sound(amount=NUMBERS[how]))
+    assert reason.startswith("amount alone predicts buys with a balanced accuracy of 1.000 (limit 0.99)")
+    assert "Mark it input: false" in reason
+
+
+def test_a_category_that_gives_the_target_away_is_refused_alone():
+    leaked = {"colour": lambda y, rng: np.where(y == "yes", rng.choice(["a", "b"], len(y)), "c")}
+    (reason,) = judge(sound(**leaked))
+    assert reason.startswith("colour alone predicts buys")
+
+
+def test_a_boolean_that_gives_the_target_away_is_refused_alone():
+    (reason,) = judge(sound(paid=lambda y, rng: y == "yes"), given=contract(paid={"type": "boolean"}))
+    assert reason.startswith("paid alone predicts buys")
+
+
+def test_a_leak_that_is_hidden_from_models_is_no_reason():
+    given = contract(amount={"type": "number", "input": False})
+    assert judge(sound(amount=NUMBERS["itself"]), given=given) == []
+
+
+def test_a_strong_but_honest_number_passes_until_the_limit_is_lowered():
+    strong = sound(amount=lambda y, rng: (y == "yes") * 3 + rng.normal(size=len(y)))
+    assert judge(strong) == []
+    (reason,) = judge(strong, max_column_score=0.8)
+    assert reason.startswith("amount alone predicts buys")
+
+
+def test_a_strong_but_honest_category_passes():
+    assert judge(sound(colour=lambda y, rng: np.where(rng.uniform(size=len(y)) < 0.05, "red", y))) == []
+
+
+def test_an_identifier_like_category_predicts_nothing_on_rows_it_was_not_learned_from():
+    labels = np.resize([0, 1, 1, 0], 400)
+    assert score({"type": "category"}, [f"id{i}" for i in range(400)], labels) <= 0.6
+
+
+def test_a_leak_in_three_classes_is_seen():
+    labels = np.random.default_rng(0).integers(0, 3, 600)
+    assert score({"type": "number"}, (labels * 1.5).tolist(), labels) == 1.0
+    assert score({"type": "number"}, np.random.default_rng(1).normal(size=600).tolist(), labels) < 0.5
+
+
+def test_a_rare_class_does_not_look_like_a_leak():
+    labels = (np.arange(1000) % 100 < 2).astype(int)
+    assert score({"type": "number"}, np.random.default_rng(5).normal(size=1000).tolist(), labels) < 0.8
+
+
+def test_texts_ids_and_small_tables_are_not_tried():
+    labels = np.random.default_rng(0).integers(0, 2, 60)
+    for kind in ("text", "id"):
+        assert score({"type": kind}, [str(label) for label in labels], labels, pa.string()) == 0.0
+    assert score({"type": "number"}, labels[:49].astype(float).tolist(), labels[:49]) == 0.0
+    assert score({"type": "number"}, labels[:50].astype(float).tolist(), labels[:50]) == 1.0
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+def test_one_class_in_any_split_is_refused(name):
+    parts = sound()
+    parts[name] = parts[name].set_column(2, "buys", pa.array(["no"] * SIZES[name]))
+    assert judge(parts) == [f"{name} has {SIZES[name]} rows of 1 class of buys; at least two classes are needed"]
+
+
+def test_an_empty_split_is_refused():
+    parts = sound()
+    parts["test"] = parts["test"].slice(0, 0)
+    assert judge(parts) == ["test has 0 rows of 0 classes of buys; at least two classes are needed"]
+
+
+def test_a_column_with_no_value_in_training_is_refused_and_one_value_is_enough():
+    parts = sound()
+    kinds = {"amount": (0, pa.float64(), 1.0), "colour": (1, pa.string(), "red")}
+    for name, (place, dtype, value) in kinds.items():
+        empty = parts["train"].set_column(place, name, pa.nulls(400, dtype))
+        assert judge({**parts, "train": empty}) == [
+            f"{name} has no value in any training row; take it out of the columns, or mend its source"
+        ]
+        one = parts["train"].set_column(place, name, pa.array([value] + [None] * 399, dtype))
+        assert judge({**parts, "train": one}) == []
+
+
+def test_a_leak_is_seen_where_the_classes_alternate_by_row():
+    labels = np.resize(["yes", "no"], 400)
+    train = pa.table({"amount": np.resize([1.0, 0.0], 400), "colour": ["red"] * 400, "buys": labels})
+    reasons = judge({**sound(), "train": train})
+    assert [reason.split(" with ")[0] for reason in reasons] == ["amount alone predicts buys"]
+
+
+def test_a_class_that_is_too_rare_in_training_is_refused():
+    parts = sound()
+    parts["train"] = parts["train"].set_column(2, "buys", pa.array(["yes"] * 2 + ["no"] * 398))
+    reasons = judge(parts)
+    assert reasons == ["only 0.50% of the training rows are 'yes'; validate.min_class_share asks for 1.00%"]
