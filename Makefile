@@ -20,7 +20,8 @@ run: $(READY) ## build the main pipeline, retail, from raw data to data/bundle/r
 	dvc repro package@retail
 
 all: $(READY) ## = dvc repro: every pipeline that params.yaml lists, JOBS side by side; a failed one stops no other
-	dvc stage list --name-only | grep '^package@' | xargs -P $(JOBS) -n 1 dvc --wait-for-lock repro
+	@# dvc fails with 255, on which xargs would begin no other
+	dvc stage list --name-only | grep '^package@' | xargs -P $(JOBS) -I {} sh -c 'dvc --wait-for-lock repro {} || exit 1'
 
 plan: $(READY) ## say what would run, and why
 	@python -m flows.plan

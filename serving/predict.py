@@ -32,7 +32,12 @@ SHOWN = 20
 
 def load(folder: Path = HERE) -> tuple[dict[str, Any], Any]:
     """A bundle's contract and its onnxruntime session."""
-    import onnxruntime
+    try:
+        import onnxruntime
+    except ImportError:
+        raise SystemExit(
+            f"onnxruntime is not installed here. Run: pip install -r {folder / 'requirements.txt'}"
+        ) from None
 
     contract = json.loads((folder / "contract.json").read_text(encoding="utf-8"))
     options = onnxruntime.SessionOptions()
