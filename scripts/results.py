@@ -11,10 +11,9 @@ COLUMNS = (
     "rows (train / validation / test)",
     "metric on test",
     "shipped",
-    "shipped minus best baseline, test",
+    "shipped minus its rival, test",
     "network minus best baseline, validation",
     "model.onnx",
-    "seconds in stages",
 )
 
 
@@ -30,17 +29,16 @@ def row(pipeline: str) -> str:
     assay, frontier = read(f"assay/{pipeline}/assay.json"), read(f"compressed/{pipeline}/frontier.json")
     evaluation = read(f"evaluation/{pipeline}/evaluation.json")
     splits = read(f"examples/{pipeline}/report.json")["splits"]
-    runs = [json.loads(path.read_text()) for path in (DATA / ".run").glob(f"{pipeline}.*.json")]
+    rival = frontier["baseline"] if frontier["rival"] == "baseline" else "the network"
     metric, chosen = assay["metric"], frontier["chosen"]
     cells = [
         pipeline,
         " / ".join(f"{splits[name]['rows']:,}" for name in ("train", "validation", "test")),
         f"{metric} {interval(assay['scores']['model'][metric])}",
         f"{frontier['baseline']} (the baseline won)" if chosen == "baseline" else chosen,
-        f"{interval(assay['model_minus']['baseline'][metric], '+')} ({frontier['baseline']})",
+        f"{interval(assay['model_minus']['baseline'][metric], '+')} ({rival})",
         interval(evaluation["model_minus_baseline"][frontier["baseline"]][metric], "+"),
         f"{frontier['candidates'][chosen]['bytes'] / 1024:,.0f} KiB",
-        f"{sum(run.get('seconds', 0) for run in runs):.0f}",
     ]
     return "| " + " | ".join(cells) + " |"
 
