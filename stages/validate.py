@@ -193,6 +193,11 @@ def explain(result: Mapping[str, Any]) -> str:
     found = result.get("error") or ", ".join(
         f"{key} {value}" for key, value in result["observed"].items() if key != "partial_unexpected_list"
     )
+    if result["type"] == "reject_share_at_most":
+        found += (
+            ". The records are in rejects.parquet beside the cleaned table. Mend the source or the column's "
+            "declaration, or allow more in clean.max_rejected"
+        )
     sample = result["observed"].get("partial_unexpected_list")
     return f"{result['type']}({arguments}): found {found}" + (f", such as {sample[:3]}" if sample else "")
 

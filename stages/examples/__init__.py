@@ -94,6 +94,10 @@ def check(contract: Contract) -> None:
             f"{path}.target.column {contract.target.column!r} is a {found}; a category target needs a column of type "
             "category or boolean"
         )
+    positive, values = contract.target.positive, getattr(columns[contract.target.column], "values", None)
+    if positive is not None and values and positive not in values:
+        hint = suggest(positive, values)
+        raise ContractError(f"{path}.target.positive is {positive!r}.{hint} Declared: {', '.join(values)}")
     if not contract.input_columns:
         raise ContractError(f"{path} leaves no column for the model to see: all are ids, the target, or input: false")
     if section.as_of and section.as_of.time not in contract.columns:

@@ -58,3 +58,21 @@ def test_every_make_target_and_module_that_the_readme_names_exists() -> None:
     tree = text.split("```")
     for folder in re.findall(r"^  (\w+/)", "\n".join(tree), flags=re.MULTILINE):
         assert (ROOT / "stages" / folder).is_dir(), folder
+
+
+def test_dvc_can_change_one_number_of_params_yaml_and_read_it_again(tmp_path: Path) -> None:
+    """`dvc exp run -S` rewrites the file without our quotes: an unquoted "pkg:…" in {} is no YAML."""
+    from dvc.utils.hydra import apply_overrides
+    from dvc.utils.serialize import load_yaml
+
+    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    before = load_yaml(tmp_path / "params.yaml")
+    apply_overrides(tmp_path / "params.yaml", ["retail.train.epochs=30"])
+    after = load_yaml(tmp_path / "params.yaml")
+    assert after["retail"]["train"].pop("epochs") == 30
+    assert before["retail"]["train"].pop("epochs") == 20
+    assert after == before
+
+
+def test_the_readme_has_its_results() -> None:
+    assert section("Results").count("\n|") >= 5
