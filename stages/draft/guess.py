@@ -1,0 +1,250 @@
+"""A column's profile in, what to declare for it and what to say about it out.
+
+A guess is tried: the column's own `clean` must take the values that it was guessed from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.contract.column import MISSING
+from stages.contract.loader import choose, declare
+from stages.core.errors import ContractError
+from stages.draft import dates, names, quantities
+from stages.draft.profile import Profile
+
+MAX_LISTED = 20
+MAX_CATEGORIES = 50
+ENOUGH = 0.9  # of the present rows, for a type with rejects
+HAN = r"[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{3041}-\x{30FF}\x{AC00}-\x{D7A3}]"
+PAIRS = [
+    *(("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "0"), ("on", "off"), ("ja", "nein"), ("j", "n")),
+    *(("oui", "non"), ("sí", "no"), ("si", "no"), ("sim", "não"), ("да", "нет"), ("是", "否"), ("有", "无"), ("wahr", "falsch")),
+    *(("vrai", "faux"), ("はい", "いいえ"), ("예", "아니오"), ("evet", "hayır"), ("tak", "nie"), ("ano", "ne")),
+]  # fmt: skip
+EMAIL, PHONE = r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}", r"[+(]?[0-9][0-9 ()/.-]{6,18}[0-9]"
+UUID = r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}|[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{40}"
+CODE = r"[A-Za-z]{0,6}[-_/ ]?[0-9][A-Za-z0-9/_.-]{2,30}"
+
+
+@dataclass
+class Guess:
+    """`declaration` is the column in params.yaml; `left_out` says why it is better not declared at all."""
+
+    declaration: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)  # what a person must look at
+    left_out: str = ""
+
+
+def accepts(kind: str, key: str) -> bool:
+    """Whether columns of a type may declare `key`."""
+    return key in choose("columns", kind, "draft").Column.model_fields
+
+
+def rejected(name: str, declaration: Mapping[str, Any], words: list[str]) -> np.ndarray | None:
+    """Which of the values the column's own `clean` refuses; None where the declaration itself is refused."""
+    try:
+        column = declare(name, declaration)
+    except ContractError:
+        return None
+    cleaned = choose("columns", declaration["type"], name).clean(name, column, pa.array(words, pa.string()))
+    broken = np.zeros(len(words), bool)
+    for mask in cleaned.broken.values():
+        broken |= mask
+    return broken
+
+
+def guess(profile: Profile) -> Guess:
+    for rule in (empty, constant, boolean, identifier, moment, number, quantity, category):
+        if (found := rule(profile)) is not None:
+            break
+    else:
+        found = text(profile)
+    if found.left_out:
+        return found
+    if profile.missing:
+        found.declaration["missing"] = [*MISSING, *profile.missing]
+        spelled = ", ".join(f'"{word}" ({count:,})' for word, count in list(profile.missing.items())[:4])
+        found.notes.append(f"taken as missing: {spelled}")
+    guard(profile, found)
+    return found
+
+
+def guard(profile: Profile, found: Guess) -> None:
+    """Mark personal data, and keep it from the model."""
+    kind = "email" if profile.share(EMAIL) > 0.5 else names.personal(profile.name)
+    if kind == "phone" and profile.share(PHONE) < 0.5:
+        kind = None
+    if kind is None or found.declaration["type"] in ("number", "boolean"):
+        return
+    if accepts(found.declaration["type"], "personal"):
+        found.declaration["personal"] = True
+    found.warnings.append(f"personal data ({kind})")
+    if found.declaration["type"] in ("text", "category"):
+        found.declaration["input"] = False
+
+
+def empty(profile: Profile) -> Guess | None:
+    if profile.num_present:
+        return None
+    return Guess({"type": "text"}, left_out="never has a value")
+
+
+def constant(profile: Profile) -> Guess | None:
+    if len(profile.words) != 1 or profile.missing_share > 0.05:
+        return None
+    return Guess({"type": "category"}, left_out=f'always "{profile.words[0][:40]}"')
+
+
+def boolean(profile: Profile) -> Guess | None:
+    if pa.types.is_boolean(profile.typed or pa.null()):
+        return Guess({"type": "boolean"}, [balance(profile)])
+    lowered = {word.lower() for word in profile.words}
+    for pair in PAIRS:
+        if lowered == set(pair):
+            spelled = {} if pair in PAIRS[:5] else {"true": [pair[0]], "false": [pair[1]]}
+            return Guess({"type": "boolean", **spelled}, [balance(profile)])
+    return None
+
+
+def balance(profile: Profile) -> str:
+    shares = profile.counts / max(profile.num_present, 1)
+    shown = [f"{word[:24]} {share:.0%}" for word, share in zip(profile.words, shares, strict=False)]
+    return ", ".join(shown[:4]) + (", …" if len(shown) > 4 else "")
+
+
+def moment(profile: Profile) -> Guess | None:
+    if pa.types.is_temporal(profile.typed or pa.null()):
+        return Guess({"type": "timestamp"}, [f"{profile.words[0]}, …"])
+    if profile.typed is not None:
+        return None
+    in_order = [str(value).strip() for value in profile.values.slice(0, 2_000).to_pylist() if value]
+    found = dates.find(sorted(profile.words), in_order=in_order)
+    if found is None:
+        return None
+    made = Guess({"type": "timestamp"}, [f"{found.first:%Y-%m-%d} … {found.last:%Y-%m-%d}"])
+    if found.format:
+        made.declaration["format"] = found.format
+    if found.because:
+        made.notes.append(found.because)
+    if found.other:
+        made.warnings.append(f'a guess: all values fit "{found.other}" ({dates.human(found.other)}) as well')
+    return made
+
+
+def number(profile: Profile) -> Guess | None:
+    finite = np.isfinite(profile.numbers)
+    share = profile.counts[finite].sum() / max(profile.num_present, 1)
+    if share < ENOUGH or (profile.typed is None and profile.share(r"0[0-9]+") > 0.01):
+        return None
+    values = profile.numbers[finite]
+    made = Guess({"type": "number"}, [quantities.seen(values)])
+    made.declaration |= quantities.natural_bounds(profile.name, values)
+    quantities.remark(profile, made.notes, made.warnings)
+    junk = [word for word, fits in zip(profile.words, finite, strict=True) if not fits]
+    words = [word for word in junk if not any(c.isdigit() for c in word)]
+    if 0 < len(words) <= 5 and profile.typed is None:  # words among numbers say why there is none
+        counts = dict(zip(profile.words, profile.counts.tolist(), strict=True))
+        profile.missing.update({word: counts[word] for word in words})
+    return made
+
+
+def quantity(profile: Profile) -> Guess | None:
+    """Numbers written with a decimal comma, thousands marks or a unit."""
+    if profile.typed is not None:
+        return None
+    written = quantities.written(profile.words, profile.counts)
+    if written is None:
+        return None
+    for options in written.options():
+        broken = rejected(profile.name, {"type": "number", **options}, profile.words)
+        if broken is not None and profile.counts[~broken].sum() >= ENOUGH * profile.num_present:
+            return Guess({"type": "number", **options}, [f"numbers written {written.explain()}"], written.warnings())
+    made = category(profile) or text(profile)
+    made.declaration = {"type": made.declaration["type"], "input": False}
+    made.warnings.append(f"numbers written {written.explain()}; write them plainly (1234.5) to have them learnt from")
+    return made
+
+
+def identifier(profile: Profile) -> Guess | None:
+    """Names of things: said so by the column's name, or unique and shaped like codes."""
+    floats = np.isfinite(profile.numbers) & (profile.numbers != np.round(profile.numbers))
+    if floats.any() or (profile.typed is not None and pa.types.is_temporal(profile.typed)):
+        return None
+    unique = len(profile.words) / max(profile.num_present, 1)
+    few = len(profile.words) <= MAX_LISTED and profile.num_present >= 10 * len(profile.words)
+    how = "unique" if unique == 1 else f"{profile.num_present / max(len(profile.words), 1):.1f} rows each"
+    integers = bool(np.isfinite(profile.numbers).all())
+    spaced = profile.share(r".*\s.*\s.*") > 0.5
+    if names.is_id(profile.name) and not few and not spaced:
+        return Guess({"type": "id"}, [how])
+    if profile.share(UUID) > ENOUGH:
+        return Guess({"type": "id"}, [how])
+    dated = dates.find(sorted(profile.words)[:500], in_order=[]) is not None
+    if names.is_weak_id(profile.name) and unique > 0.5 and not spaced and not dated:
+        return Guess({"type": "id"}, [how])
+    if integers and unique == 1 and profile.num_present >= 30 and np.ptp(profile.numbers) < 1.5 * profile.num_present:
+        return Guess({"type": "id"}, ["counts the rows"])
+    if not integers and unique > ENOUGH and profile.num_present >= 30 and profile.share(CODE) > ENOUGH and not dated:
+        if profile.share(PHONE) > 0.5 or quantities.written(profile.words, profile.counts):
+            return None
+        return Guess({"type": "id"}, [f"codes, {how}"])
+    if profile.typed is None and profile.share("0[0-9]+") > 0.01 and profile.share("[0-9]+") > ENOUGH and not dated:
+        kind = "id" if len(profile.words) > max(1_000, 0.05 * profile.num_present) else "category"
+        return Guess({"type": kind}, ["begins with 0: a code, not a number"])
+    return None
+
+
+def category(profile: Profile) -> Guess | None:
+    """Few distinct short words. They are listed where hardly a new one is to be expected."""
+    distinct = len(profile.words)
+    longest = float(np.average(profile.lengths, weights=profile.counts)) if distinct else 0.0
+    if longest > 60 or (distinct > MAX_CATEGORIES and distinct > 0.1 * profile.num_present):
+        return None
+    if distinct > 0.5 * profile.num_present and distinct > 5:
+        return None
+    made = Guess({"type": "category"}, [balance(profile)])
+    merged = spellings(profile.words)
+    once = int((profile.counts == 1).sum())
+    # Good and Turing: the share of values seen once is the chance that the next one is new
+    if len(merged) <= MAX_LISTED and once <= 0.001 * profile.num_present and profile.num_present >= 50:
+        made.declaration["values"] = merged if any(merged.values()) else list(merged)
+        if any(merged.values()):
+            made.warnings.append("spellings that differ by case or spaces are taken as one")
+    elif distinct > MAX_LISTED:
+        made.notes.append(f"{distinct:,} values")
+    return made
+
+
+def spellings(words: list[str]) -> dict[str, list[str]]:
+    """Each value with the rarer spellings that differ by case or inner spaces alone."""
+    merged: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for word in words:
+        key = " ".join(word.casefold().replace("_", " ").replace("-", " ").split())
+        if key in first:
+            merged[first[key]].append(word)
+        else:
+            first[key] = word
+            merged[word] = []
+    return merged
+
+
+def text(profile: Profile) -> Guess:
+    """Anything else: words to read, or too many names to tell apart."""
+    sample = profile.words[:2_000]
+    foreign = Profile("", profile.values, sample, np.ones(len(sample), int)).share(f"(?s).*{HAN}.*{HAN}.*{HAN}.*")
+    num_words = float(np.mean([len(word.split()) for word in sample])) if sample else 0.0
+    longest = int(profile.lengths.max()) if len(profile.lengths) else 0
+    if num_words < 1.5 and foreign < 0.5 and longest <= 80:
+        return Guess({"type": "id"}, [f"{len(profile.words):,} different words: names of things, not seen by the model"])
+    script = "Chinese, Japanese or Korean" if foreign >= 0.5 else f"{num_words:.0f} words"
+    made = Guess({"type": "text"}, [f"{script}, up to {longest:,} characters"])
+    if longest > 4_000:
+        made.declaration["max_chars"] = 8_000 if longest > 8_000 else longest
+        made.notes.append("longer ones are cut at max_chars")
+    return made

@@ -1,0 +1,211 @@
+"""Raw files in; their format, encoding, delimiter and header out, from bytes at the start, middle and end.
+
+Nothing is executed, unpacked or read whole.
+"""
+
+import codecs
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stages.core.errors import DataError, SourceError
+
+PIECE_BYTES = 256 << 10
+DELIMITERS = (",", ";", "\t", "|")
+SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "excel"}
+SUFFIXES |= {".xls": "excel", ".xlsb": "excel", ".ods": "excel"}
+PACKED = {b"\x1f\x8b": "gunzip -k", b"\x28\xb5\x2f\xfd": "unzstd", b"BZh": "bunzip2 -k", b"\xfd7zXZ": "unxz -k"}
+ASIAN = ("gb18030", "shift_jis", "euc_kr", "big5")
+EUROPEAN = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r")
+MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """`options` belong into the section ingest, beside `format`; `notes` are for a person."""
+
+    format: str
+    options: dict[str, Any] = field(default_factory=dict)
+    header: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def pieces(path: Path) -> list[bytes]:
+    """The start, the middle and the end of a file; whole lines but for the last."""
+    size = path.stat().st_size
+    places = [0] if size <= 3 * PIECE_BYTES else [0, size // 2, size - PIECE_BYTES]
+    found = []
+    with path.open("rb") as file:
+        for place in places:
+            file.seek(place)
+            piece = file.read(3 * PIECE_BYTES if len(places) == 1 else PIECE_BYTES)
+            found.append(piece if place == 0 else piece[piece.find(b"\n") + 1 :])
+    return found
+
+
+def sniff(path: Path) -> Source:
+    """What one file is. Raises SourceError or DataError saying what to do with one that cannot be drafted."""
+    start = pieces(path)[0]
+    if not start:
+        raise DataError(f"{path} is empty; there is nothing to draft a contract from")
+    for mark, command in PACKED.items():
+        if start.startswith(mark):
+            raise SourceError(f"{path} is compressed. Unpack it first: `{command} {path}`")
+    kind = SUFFIXES.get(path.suffix.lower())
+    if start.startswith(b"PAR1") or kind == "parquet":
+        return Source("parquet")
+    if kind == "excel":
+        return Source("excel")
+    if start.startswith(b"PK\x03\x04"):
+        raise SourceError(f"{path} is a zip archive. Unpack it first: `unzip {path}`")
+    encoding, notes = encoding_of(path)
+    if kind == "jsonl" or (path.suffix.lower() == ".json" and looks_like_jsonl(start)):
+        return Source("jsonl", {} if encoding == "utf-8" else {"encoding": encoding}, notes=notes)
+    return sniff_csv(path, encoding, notes)
+
+
+def looks_like_jsonl(start: bytes) -> bool:
+    lines = [line.strip() for line in start.splitlines()[:20] if line.strip()]
+    if lines and all(line.startswith(b"{") and line.endswith(b"}") for line in lines):
+        return True
+    raise DataError("this .json file is not one object a line. Turn it into JSON lines: `jq -c '.[]' IN > OUT.jsonl`")
+
+
+def encoding_of(path: Path) -> tuple[str, list[str]]:
+    """The encoding that reads all the pieces, and what to say about it."""
+    parts = pieces(path)
+    for mark, name in MARKS:
+        if parts[0].startswith(mark):
+            return name, [f"begins with a byte-order mark, read as {name}"]
+    if b"\x00" in parts[0]:
+        raise DataError(
+            f"{path} holds zero bytes, so it is no text. Known here: csv, tsv, jsonl, parquet, Excel; a folder of "
+            "pictures or texts"
+        )
+    if all(decodes(part, "utf-8") for part in parts):
+        return "utf-8", []
+    lines = b"\n".join(line for part in parts for line in part.splitlines() if not line.isascii())[: 64 << 10]
+    name = best_encoding(lines, parts)
+    return name, [f"not UTF-8; read as {name}: look at the accents and signs below"]
+
+
+def decodes(part: bytes, encoding: str) -> bool:
+    """Whether all lines but the last, perhaps cut, one can be decoded."""
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(part, final=False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def best_encoding(lines: bytes, parts: Sequence[bytes]) -> str:
+    """East Asian encodings by how common their characters are, then what charset-normalizer thinks, else latin-1."""
+    for name in ASIAN:
+        if all(decodes(part, name) for part in parts):
+            foreign = [c for c in lines.decode(name, "replace") if not c.isascii()]
+            common = sum(is_common(c, name) for c in foreign)
+            # a Latin text's pairs of accent and letter land on rare signs, and only now and then
+            if foreign and common / len(foreign) > 0.7 and 2 * len(foreign) > 0.1 * len(lines):
+                return name
+    from charset_normalizer import from_bytes
+
+    fitting = [name for name in EUROPEAN if all(decodes(part, name) for part in parts)]
+    if not fitting:
+        return "latin-1"
+    guess = from_bytes(lines, cp_isolation=fitting, threshold=0.5).best()
+    name = guess.encoding if guess else "cp1252"
+    high = any(0x80 <= byte <= 0x9F for byte in lines)
+    return "latin-1" if name == "cp1252" and not high else name
+
+
+def is_common(character: str, encoding: str) -> bool:
+    """Whether a sign is of those that texts in this encoding consist of."""
+    if encoding == "shift_jis":
+        return "぀" <= character <= "ヿ" or "一" <= character <= "鿿" or character in "、。「」"
+    if encoding == "euc_kr":
+        return "가" <= character <= "힣"
+    wanted = "gb2312" if encoding == "gb18030" else "big5"  # the everyday part of the larger set
+    try:
+        return len(character.encode(wanted)) == 2
+    except UnicodeEncodeError:
+        return False
+
+
+def sniff_csv(path: Path, encoding: str, notes: list[str]) -> Source:
+    text = pieces(path)[0].decode(encoding, "replace").lstrip("\ufeff")
+    lines = text.splitlines()[:400]
+    delimiter, quote = dialect_of(lines)
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote)][:200]
+    if not rows or not any(rows[0]):
+        raise DataError(f"{path}: the first line is empty; it should name the columns. Delete the empty lines above it")
+    header, notes = rows[0], [*notes]
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
+        raise DataError(f"{path}: the header names {', '.join(map(repr, twice))} twice. {mended(path, rows[0], delimiter)}")
+    if no_header(rows):
+        names = [f"column_{place}" for place in range(1, len(header) + 1)]
+        raise DataError(
+            f"{path}: the first line looks like data, not like names: {', '.join(header[:5])}. Put a header above it: "
+            f"`sed -i '1i {delimiter.join(names)}' {path}`"
+        )
+    options: dict[str, Any] = {}
+    if encoding != "utf-8":
+        options["encoding"] = encoding
+    if delimiter != ",":
+        options["delimiter"] = delimiter
+    if quote != '"':
+        options["quote"] = quote
+    return Source("csv", options, header, notes)
+
+
+def mended(path: Path, header: Sequence[str], delimiter: str) -> str:
+    """The command that makes a header's names differ."""
+    seen: Counter[str] = Counter()
+    names = []
+    for name in header:
+        seen[name] += 1
+        names.append(name if seen[name] == 1 else f"{name or 'column'}_{seen[name]}")
+    line = delimiter.join(f'"{name}"' if delimiter in name else name for name in names).replace("/", r"\/")
+    return f"Mend it: `sed -i '1s/.*/{line}/' {path}`"
+
+
+def dialect_of(lines: Sequence[str]) -> tuple[str, str]:
+    """The delimiter that cuts most lines into the same number of fields, and the quoting mark."""
+    text = "\n".join(lines[:-1] if len(lines) > 2 else lines)
+    best, chosen = (0.0, 0), (",", '"')
+    for quote in ('"', "'"):
+        for delimiter in DELIMITERS:
+            if quote == "'" and f"{delimiter}'" not in text:
+                continue
+            try:
+                widths = [len(row) for row in csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote) if row]
+            except csv.Error:
+                continue
+            width, count = Counter(widths).most_common(1)[0] if widths else (0, 0)
+            if width != len(next(csv.reader([lines[0]], delimiter=delimiter, quotechar=quote), [])):
+                count = count // 2  # most lines disagree with the header
+            score = (round(count / max(len(widths), 1), 2), width)
+            if width > 1 and (score[0] > best[0] + 0.05 or (score[0] >= best[0] - 0.05 and score[1] > best[1])):
+                best, chosen = score, (delimiter, quote)
+    return chosen
+
+
+def no_header(rows: Sequence[Sequence[str]]) -> bool:
+    """A first line with a number in a column of numbers is data."""
+    numeric = [is_number(cell) for cell in rows[0]]
+    below = [row for row in rows[1:] if len(row) == len(rows[0])]
+    return any(
+        is_first and below and sum(is_number(row[place]) for row in below) > 0.8 * len(below)
+        for place, is_first in enumerate(numeric)
+    )
+
+
+def is_number(text: str) -> bool:
+    try:
+        float(text.strip().replace(",", "."))
+    except ValueError:
+        return False
+    return bool(text.strip())
