@@ -27,7 +27,7 @@ from stages.ingest._parts import file_name, partition
 
 FILE, RECORD = "_file", "_record"
 MALFORMED = pa.schema([(FILE, pa.string()), (RECORD, pa.int64()), ("text", pa.string()), ("reason", pa.string())])
-CODE = ("ingest", "serving/mail.py", "serving/prepare.py")
+CODE = ("ingest", "serving/mail.py")
 
 
 @dataclass(frozen=True)
