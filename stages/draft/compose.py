@@ -36,7 +36,9 @@ def column(name: str, plan: Plan) -> str:
     guess = plan.guesses[name]
     warnings = [LOOK + warning for warning in guess.warnings]
     if guess.left_out:
-        return f"    # {one_line(f'{scalar(name)}: {flow(guess.declaration)}')}{comment([f'left out: {guess.left_out}'])}"
+        return (
+            f"    # {one_line(f'{scalar(name)}: {flow(guess.declaration)}')}{comment([f'left out: {guess.left_out}'])}"
+        )
     return f"    {scalar(name)}: {flow(guess.declaration)}{comment([*warnings, *guess.notes])}"
 
 
@@ -52,14 +54,21 @@ def section(name: str, plan: Plan) -> list[str]:
         said = dict(zip([rule for rule in limits if rule != "default"], comments, strict=False))
         others = {key: item for key, item in value.items() if key != "max_rejected"}
         return [
-            f"  clean:{comment(comments[len(said):])}",
+            f"  clean:{comment(comments[len(said) :])}",
             *(f"    {scalar(key)}: {flow(item)}" for key, item in others.items()),
             "    max_rejected: # the largest share of records that a rule may reject",
-            *(f"      {scalar(rule)}: {scalar(share)}{comment([said[rule]] if rule in said else [])}" for rule, share in limits.items()),
+            *(
+                f"      {scalar(rule)}: {scalar(share)}{comment([said[rule]] if rule in said else [])}"
+                for rule, share in limits.items()
+            ),
         ]
     if name == "examples":
         made = [f"  examples:{comment(comments)}"]
         for key, item in value.items():
-            made += [f"    {key}:", *(f"      {scalar(n)}: {flow(d)}" for n, d in item.items())] if key == "columns" else [f"    {key}: {flow(item)}"]
+            made += (
+                [f"    {key}:", *(f"      {scalar(n)}: {flow(d)}" for n, d in item.items())]
+                if key == "columns"
+                else [f"    {key}: {flow(item)}"]
+            )
         return made
     return [line(name, value, comments)]

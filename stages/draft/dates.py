@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import product
 
 import numpy as np
@@ -13,11 +13,24 @@ DAYS = [
     *("%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y"),
     *("%b %d %Y", "%d/%b/%Y", "%a %d %b %Y", "%a, %d %b %Y", "%a %b %d %Y"),
 ]  # fmt: skip
-CLOCKS = ["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", " %H:%M:%S.%f", "T%H:%M:%S", ":%H:%M:%S", " %H:%M:%S %z", " %H:%M:%S%z"]
+CLOCKS = [
+    "",
+    " %H:%M",
+    " %H:%M:%S",
+    " %I:%M %p",
+    " %I:%M:%S %p",
+    ", %H:%M",
+    " %H:%M:%S.%f",
+    "T%H:%M:%S",
+    ":%H:%M:%S",
+    " %H:%M:%S %z",
+    " %H:%M:%S%z",
+]
 COMPACT = {r"[12]\d{7}": "%Y%m%d", r"[12]\d{13}": "%Y%m%d%H%M%S"}
 LIKELY = re.compile(r"(?=.*\d)(?=.*[-./: 年]).{6,40}", re.DOTALL)
 TRIED, CHECKED = 40, 3_000
 ENOUGH = 0.9
+EPOCHS = {"s": 1, "ms": 10**3, "us": 10**6}
 EARLIEST, LATEST = 1900, 2100
 
 
@@ -107,4 +120,12 @@ def rising(values: Sequence[str], form: str) -> float:
 
 def human(form: str) -> str:
     """`%d/%m/%Y %H:%M` as `day/month/year`."""
-    return re.sub(r"[T,: ]*%[HI].*", "", form.replace("%d", "day").replace("%m", "month").replace("%Y", "year").replace("%y", "year"))
+    return re.sub(
+        r"[T,: ]*%[HI].*",
+        "",
+        form.replace("%d", "day").replace("%m", "month").replace("%Y", "year").replace("%y", "year"),
+    )
+
+
+def since(value: float, unit: str) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(seconds=value / EPOCHS[unit])

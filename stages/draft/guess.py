@@ -3,7 +3,6 @@
 A guess is tried: the column's own `clean` must take the values that it was guessed from.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,6 @@ import pyarrow as pa
 
 from stages.contract.column import MISSING
 from stages.contract.loader import choose, declare
-from stages.core.errors import ContractError
 from stages.draft import dates, names, quantities
 from stages.draft.profile import Profile
 
@@ -43,19 +41,6 @@ class Guess:
 def accepts(kind: str, key: str) -> bool:
     """Whether columns of a type may declare `key`."""
     return key in choose("columns", kind, "draft").Column.model_fields
-
-
-def rejected(name: str, declaration: Mapping[str, Any], words: list[str]) -> np.ndarray | None:
-    """Which of the values the column's own `clean` refuses; None where the declaration itself is refused."""
-    try:
-        column = declare(name, declaration)
-    except ContractError:
-        return None
-    cleaned = choose("columns", declaration["type"], name).clean(name, column, pa.array(words, pa.string()))
-    broken = np.zeros(len(words), bool)
-    for mask in cleaned.broken.values():
-        broken |= mask
-    return broken
 
 
 def guess(profile: Profile) -> Guess:
@@ -120,6 +105,9 @@ def balance(profile: Profile) -> str:
 def moment(profile: Profile) -> Guess | None:
     if pa.types.is_temporal(profile.typed or pa.null()):
         return Guess({"type": "timestamp"}, [f"{profile.words[0]}, …"])
+    if (unit := epoch(profile)) is not None:
+        first, last = (dates.since(value, unit) for value in (profile.numbers.min(), profile.numbers.max()))
+        return Guess({"type": "timestamp", "epoch": unit}, [f"{first:%Y-%m-%d} … {last:%Y-%m-%d}"])
     if profile.typed is not None:
         return None
     in_order = [str(value).strip() for value in profile.values.slice(0, 2_000).to_pylist() if value]
@@ -136,6 +124,20 @@ def moment(profile: Profile) -> Guess | None:
     return made
 
 
+def epoch(profile: Profile) -> str | None:
+    """The unit in which whole numbers count since 1970, if their name speaks of time and the years are ours."""
+    numbers = profile.numbers
+    if (
+        not names.has(profile.name, names.TIME_WORDS)
+        or not (np.isfinite(numbers) & (numbers == np.round(numbers))).all()
+    ):
+        return None
+    for unit, size in dates.EPOCHS.items():
+        if 5e8 * size <= numbers.min() and numbers.max() <= 4e9 * size:
+            return unit
+    return None
+
+
 def number(profile: Profile) -> Guess | None:
     finite = np.isfinite(profile.numbers)
     share = profile.counts[finite].sum() / max(profile.num_present, 1)
@@ -144,7 +146,7 @@ def number(profile: Profile) -> Guess | None:
     values = profile.numbers[finite]
     made = Guess({"type": "number"}, [quantities.seen(values)])
     made.declaration |= quantities.natural_bounds(profile.name, values)
-    quantities.remark(profile, made.notes, made.warnings)
+    quantities.remark(profile.numbers, profile.counts, made.notes, made.warnings)
     junk = [word for word, fits in zip(profile.words, finite, strict=True) if not fits]
     words = [word for word in junk if not any(c.isdigit() for c in word)]
     if 0 < len(words) <= 5 and profile.typed is None:  # words among numbers say why there is none
@@ -160,13 +162,15 @@ def quantity(profile: Profile) -> Guess | None:
     written = quantities.written(profile.words, profile.counts)
     if written is None:
         return None
-    for options in written.options():
-        broken = rejected(profile.name, {"type": "number", **options}, profile.words)
-        if broken is not None and profile.counts[~broken].sum() >= ENOUGH * profile.num_present:
-            return Guess({"type": "number", **options}, [f"numbers written {written.explain()}"], written.warnings())
-    made = category(profile) or text(profile)
-    made.declaration = {"type": made.declaration["type"], "input": False}
-    made.warnings.append(f"numbers written {written.explain()}; write them plainly (1234.5) to have them learnt from")
+    declaration = {"type": "number", **written.options()}
+    column = declare(profile.name, declaration)
+    cleaned = choose("columns", "number", profile.name).clean(profile.name, column, pa.array(profile.words))
+    values = np.asarray(cleaned.values.fill_null(np.nan))
+    if profile.counts[np.isfinite(values)].sum() < ENOUGH * profile.num_present:
+        return None
+    made = Guess(declaration, [f"written {written.explain()}", quantities.seen(values)], written.warnings())
+    made.declaration |= quantities.natural_bounds(profile.name, values[np.isfinite(values)])
+    quantities.remark(values, profile.counts, made.notes, made.warnings)
     return made
 
 
@@ -241,7 +245,9 @@ def text(profile: Profile) -> Guess:
     num_words = float(np.mean([len(word.split()) for word in sample])) if sample else 0.0
     longest = int(profile.lengths.max()) if len(profile.lengths) else 0
     if num_words < 1.5 and foreign < 0.5 and longest <= 80:
-        return Guess({"type": "id"}, [f"{len(profile.words):,} different words: names of things, not seen by the model"])
+        return Guess(
+            {"type": "id"}, [f"{len(profile.words):,} different words: names of things, not seen by the model"]
+        )
     script = "Chinese, Japanese or Korean" if foreign >= 0.5 else f"{num_words:.0f} words"
     made = Guess({"type": "text"}, [f"{script}, up to {longest:,} characters"])
     if longest > 4_000:

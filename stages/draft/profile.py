@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.prepare import NUMBER, SPACE
+from serving.values import NUMBER, SPACE
 from stages.contract.column import MISSING
 
 SPELLINGS = [

@@ -2,15 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 
 from stages.draft import names
-from stages.draft.profile import Profile
 
 WRITTEN = re.compile(r"([^\d+\-.,]{0,6}?)\s*([+-]?\s*\d[\d.,'’ \u00a0\u202f]*|[+-]?\s*[.,]\d+)\s*([^\d.,]{0,12})")
 SPACES = " \u00a0\u202f"
@@ -29,18 +26,12 @@ class Written:
     example: str
     sure: bool = True
 
-    def options(self) -> Iterator[dict[str, Any]]:
-        """What a column of type number may call this, the likeliest first."""
+    def options(self) -> dict[str, Any]:
+        """What a column of type number calls this."""
         marks: dict[str, Any] = {"decimal": self.decimal} if self.decimal != "." else {}
         if self.thousands:
             marks["thousands"] = self.thousands
-        if not self.units:
-            yield marks
-            return
-        yield {**marks, "units": list(self.units)}
-        yield {**marks, "units": dict.fromkeys(self.units, 1.0)}
-        if len(self.units) == 1:
-            yield {**marks, "unit": self.units[0]}
+        return marks | ({"units": dict.fromkeys(self.units, 1)} if self.units else {})
 
     def explain(self) -> str:
         said = [f'with a decimal "{self.decimal}"'] if self.decimal != "." else []
@@ -102,7 +93,7 @@ def marks_of(cores: list[tuple[str, str]], units: tuple[str, ...]) -> Written | 
 
 def seen(values: np.ndarray) -> str:
     """What was seen, and round bounds around it for a person to consider."""
-    low, high = float(values.min()), float(values.max())
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     return f"{plain(low)} … {plain(high)}"
 
 
@@ -135,16 +126,10 @@ def natural_bounds(name: str, values: np.ndarray) -> dict[str, float]:
     return {}
 
 
-def remark(profile: Profile, notes: list[str], warnings: list[str]) -> None:
-    """Suggest bounds; point at values far off and at seconds since 1970."""
-    finite = np.isfinite(profile.numbers)
-    values, counts = profile.numbers[finite], profile.counts[finite]
+def remark(values: np.ndarray, counts: np.ndarray, notes: list[str], warnings: list[str]) -> None:
+    """Suggest bounds; point at values far off."""
+    counts, values = counts[np.isfinite(values)], values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
-    whole = bool((values == np.round(values)).all())
-    if whole and 5e8 <= low and high <= 4e9 and (names.has(profile.name, names.TIME_WORDS)):
-        first, last = (datetime.fromtimestamp(value, timezone.utc) for value in (low, high))
-        warnings.append(f"looks like seconds since 1970 ({first:%Y-%m-%d} … {last:%Y-%m-%d}), read as a number")
-        return
     order = np.argsort(values)
     places = np.cumsum(counts[order]) / counts.sum()
     usual_low, usual_high = (float(values[order][np.searchsorted(places, share)]) for share in (0.01, 0.99))
@@ -152,7 +137,9 @@ def remark(profile: Profile, notes: list[str], warnings: list[str]) -> None:
     if len(values) >= 20 and (high - usual_high > 20 * width or usual_low - low > 20 * width):
         far = high if high - usual_high > usual_low - low else low
         bound = "max" if far == high else "min"
-        warnings.append(f"{plain(far)} is far off (99% lie in {plain(usual_low)} … {plain(usual_high)}); wrong? set a {bound}")
+        warnings.append(
+            f"{plain(far)} is far off (99% lie in {plain(usual_low)} … {plain(usual_high)}); wrong? set a {bound}"
+        )
     elif len(values) >= 20:
         below, above = outward(low, high)
         notes.append(f"perhaps min: {plain(below)}, max: {plain(above)}")

@@ -60,10 +60,15 @@ def fill_examples(plan: Plan) -> None:
     if key := group_key(plan):
         split = {"by": "group", "key": key, **split}
         profile = plan.profiles[key]
-        plan.comment("examples", f"all rows of one {key} stay on one side: {profile.num_present / len(profile.words):.1f} rows each")
+        plan.comment(
+            "examples",
+            f"all rows of one {key} stay on one side: {profile.num_present / len(profile.words):.1f} rows each",
+        )
         if profile.missing_share == 0:
             plan.guesses[key].declaration["required"] = True
-    elif moment := next((name for name, guess in plan.declared.items() if guess.declaration["type"] == "timestamp"), None):
+    elif moment := next(
+        (name for name, guess in plan.declared.items() if guess.declaration["type"] == "timestamp"), None
+    ):
         plan.comment("examples", time_hint(moment))
     if split:
         examples["split"] = split
@@ -99,11 +104,30 @@ def train(plan: Plan) -> dict[str, Any]:
     epochs = int(np.clip(STEPS * batch / rows, 3, 40))
     common = {"threads": 1, "seed": 17}
     if "image" in types:
-        return {"model": "convnet", "epochs": min(epochs, 12), "batch_size": min(batch, 128), "learning_rate": 0.01, **common}
+        return {
+            "model": "convnet",
+            "epochs": min(epochs, 12),
+            "batch_size": min(batch, 128),
+            "learning_rate": 0.01,
+            **common,
+        }
     if "text" in types and len(types) <= 2:
-        return {"model": "bag", "epochs": min(epochs, 10), "batch_size": min(batch, 128), "learning_rate": 0.02, **common}
+        return {
+            "model": "bag",
+            "epochs": min(epochs, 10),
+            "batch_size": min(batch, 128),
+            "learning_rate": 0.02,
+            **common,
+        }
     rate = 0.005 if rows < 5_000 else 0.002
-    return {"model": "mlp", "epochs": epochs, "batch_size": batch, "learning_rate": rate, "weight_decay": 0.05, **common}
+    return {
+        "model": "mlp",
+        "epochs": epochs,
+        "batch_size": batch,
+        "learning_rate": rate,
+        "weight_decay": 0.05,
+        **common,
+    }
 
 
 def shares(plan: Plan) -> np.ndarray:
@@ -127,7 +151,9 @@ def fill_evaluate(plan: Plan) -> None:
     quick = plan.sample.num_rows <= 5_000 and "image" not in plan.types and rarest >= 30
     plan.sections["evaluate"] = {"metric": metric, **({"folds": 3} if quick else {})}
     plan.sections["assay"] = {"gates": [{"metric": metric, "better_than": "prior"}]}
-    plan.comment("assay", f"harder: {{metric: {metric}, better_than: baseline}}, or {{metric: {metric}, at_least: 0.8}}")
+    plan.comment(
+        "assay", f"harder: {{metric: {metric}, better_than: baseline}}, or {{metric: {metric}, at_least: 0.8}}"
+    )
 
 
 def worth(plan: Plan) -> str:

@@ -144,7 +144,9 @@ def sniff_csv(path: Path, encoding: str, notes: list[str]) -> Source:
         raise DataError(f"{path}: the first line is empty; it should name the columns. Delete the empty lines above it")
     header, notes = rows[0], [*notes]
     if twice := sorted(name for name, count in Counter(header).items() if count > 1):
-        raise DataError(f"{path}: the header names {', '.join(map(repr, twice))} twice. {mended(path, rows[0], delimiter)}")
+        raise DataError(
+            f"{path}: the header names {', '.join(map(repr, twice))} twice. {mended(path, rows[0], delimiter)}"
+        )
     if no_header(rows):
         names = [f"column_{place}" for place in range(1, len(header) + 1)]
         raise DataError(
@@ -181,7 +183,9 @@ def dialect_of(lines: Sequence[str]) -> tuple[str, str]:
             if quote == "'" and f"{delimiter}'" not in text:
                 continue
             try:
-                widths = [len(row) for row in csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote) if row]
+                widths = [
+                    len(row) for row in csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote) if row
+                ]
             except csv.Error:
                 continue
             width, count = Counter(widths).most_common(1)[0] if widths else (0, 0)

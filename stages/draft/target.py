@@ -30,9 +30,12 @@ def choose(plan: Plan, wanted: str | None) -> None:
             )
         wanted = plan.rivals.pop(0)
     plan.target = wanted
+    best = score(plan, wanted)
+    likely = [name for name in plan.rivals if score(plan, name) >= 0.3 * best]
     guess, profile = plan.guesses[wanted], plan.profiles[wanted]
     if guess.left_out:
         raise DataError(f"--target {wanted!r} {guess.left_out}; nothing can be learnt from it. Choose another column")
+    plan.rivals = likely
     if is_class(profile, guess):
         classify(plan, profile)
     elif guess.declaration["type"] == "number":
