@@ -118,6 +118,8 @@ def best_encoding(lines: bytes, parts: Sequence[bytes]) -> str:
         return "latin-1"
     guess = from_bytes(lines, cp_isolation=fitting, threshold=0.5).best()
     name = guess.encoding if guess else "cp1252"
+    if "cp1252" in fitting and lines.decode(name) == lines.decode("cp1252"):
+        name = "cp1252"
     high = any(0x80 <= byte <= 0x9F for byte in lines)
     return "latin-1" if name == "cp1252" and not high else name
 
