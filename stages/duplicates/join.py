@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+BLOCK = 1 << 16  # pairs handed out at once
+
 
 def join(groups: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     """Make the groups of `left[i]` and `right[i]` one, in place; a group's number is its smallest row.
@@ -32,34 +34,31 @@ def by_keys(*keys: np.ndarray) -> np.ndarray:
 def candidates(keys: np.ndarray, groups: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of rows with an equal key in some column of `keys` [N, B], leaving out those whose groups are one already.
 
-    The caller joins what it finds similar before it takes the next pairs: so a bucket of a thousand near
-    copies costs a thousand comparisons and not half a million.
+    The caller joins what it finds similar before it takes the next pairs, which come by the BLOCK: so a bucket
+    of a hundred thousand near copies costs a few comparisons a row, and not fifty thousand.
     """
     for key in keys.T:
         order = np.argsort(key, kind="stable")
         _, start, sizes = np.unique(key[order], return_index=True, return_counts=True)
-        size = np.repeat(sizes, sizes)
-        place = np.arange(len(key)) - np.repeat(start, sizes)
-        open_rows = np.flatnonzero(size > 1)
+        last = np.repeat(start + sizes, sizes) - 1
+        rows = np.flatnonzero(last > np.arange(len(key)))  # places in `order`
+        waiting: list[np.ndarray] = []
         step = 0
-        while len(open_rows):
+        while len(rows):
             step += 1
-            open_rows = open_rows[place[open_rows] + step < size[open_rows]]
-            left, right = order[open_rows], order[open_rows + step]
+            rows = rows[rows + step <= last[rows]]
+            waiting.append(np.stack([order[rows], order[rows + step]]))
+            if len(rows) and sum(pairs.shape[1] for pairs in waiting) < BLOCK:
+                continue
+            left, right = np.concatenate(waiting, axis=1)
             apart = groups[left] != groups[right]
+            waiting = []
             if apart.any():
                 yield np.minimum(left[apart], right[apart]), np.maximum(left[apart], right[apart])
-            open_rows = unfinished(open_rows, order, groups, start, sizes)
+            rows = rows[unfinished(groups[order], start, sizes)[rows]]
 
 
-def unfinished(
-    open_rows: np.ndarray, order: np.ndarray, groups: np.ndarray, start: np.ndarray, sizes: np.ndarray
-) -> np.ndarray:
-    """Those of `open_rows` (places in `order`) whose bucket still holds more than one group."""
-    several = start[sizes > 1]
-    if not len(several) or not len(open_rows):
-        return open_rows[:0]
-    ordered = groups[order]
-    lowest, highest = np.minimum.reduceat(ordered, start), np.maximum.reduceat(ordered, start)
-    mixed = np.repeat(lowest != highest, sizes)
-    return np.asarray(open_rows[mixed[open_rows]])
+def unfinished(groups: np.ndarray, start: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """bool [N]: whether a row's bucket, of consecutive rows, still holds more than one group."""
+    mixed = np.minimum.reduceat(groups, start) != np.maximum.reduceat(groups, start)
+    return np.asarray(np.repeat(mixed, sizes))

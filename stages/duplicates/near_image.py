@@ -2,11 +2,11 @@
 
 The hash is `imagehash.phash` (Zauner, 2010): grey, 32 × 32, cosine transform, the 8 × 8 lowest frequencies
 above or below their median. All pictures of a column have one size, so scaling and transform are two small
-matrices: 100 times as fast as one picture after the other, and equal to the library's bits but where a
-value lies within its rounding of the median.
+matrices for all at once; the bits are the library's but where a value lies within its rounding of the median.
 
-Two pictures are near where at most MAX_BITS of the 64 differ *and* their grey pixels correlate by the limit
-or more. So a change of brightness or contrast, JPEG or scaling is forgiven; a crop, a turn or a mirror is not.
+Two pictures are near where at most MAX_BITS of the 64 differ *and* their grey pixels, at no more than
+32 × 32, correlate by the limit or more. So a change of brightness or contrast, JPEG or scaling is forgiven;
+a crop, a turn or a mirror is not.
 A flat picture (spread of grey below FLAT of 255 levels) shows nothing that could be compared: it is near
 only those that equal it byte for byte. So black pictures never swallow the nearly black ones.
 """
@@ -20,7 +20,7 @@ import pyarrow as pa
 from stages.duplicates.join import by_keys, candidates, join
 from stages.duplicates.rows import hash_values
 
-SIMILARITY = 0.95
+SIMILARITY = 0.98
 MAX_BITS = 4
 FLAT = 2.0
 SIDE, LOW = 32, 8
@@ -78,11 +78,12 @@ def bands(hashes: np.ndarray) -> np.ndarray:
 
 def correlation(column: Any, values: pa.Array, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """float32 [M]: Pearson's correlation of the grey pixels of each pair."""
+    rows, columns = shrink(column.height), shrink(column.width)
     sides = []
     for places in (left, right):
-        pixels = grey(column, values.take(pa.array(places))).reshape(len(places), -1)
+        pixels = (rows @ grey(column, values.take(pa.array(places))) @ columns.T).reshape(len(places), -1)
         pixels = pixels - pixels.mean(1, keepdims=True)
-        sides.append(pixels / np.sqrt((pixels**2).sum(1, keepdims=True)))
+        sides.append(pixels / np.maximum(np.sqrt((pixels**2).sum(1, keepdims=True)), 1e-6))
     return np.asarray((sides[0] * sides[1]).sum(1))
 
 
@@ -96,10 +97,20 @@ def grey(column: Any, values: pa.Array) -> np.ndarray:
 
 
 def lowest_frequencies(length: int) -> np.ndarray:
-    """float32 [8, length]: scaling to 32 pixels (Pillow's own filter), then the lowest of the cosine transform."""
-    from PIL import Image
+    """float32 [8, length]: scaling to 32 pixels, then the lowest frequencies of the cosine transform."""
     from scipy.fft import dct
 
-    scale = Image.fromarray(np.eye(length, dtype=np.float32)).resize((SIDE, length), Image.Resampling.LANCZOS)
-    cosines = dct(np.eye(SIDE), axis=0)[:LOW]
-    return np.asarray(cosines @ np.asarray(scale).T, np.float32)
+    return np.asarray(dct(np.eye(SIDE), axis=0)[:LOW] @ scale(length), np.float32)
+
+
+def shrink(length: int) -> np.ndarray:
+    """float32 [at most 32, length]: finer detail than that goes when a copy is scaled or compressed."""
+    return scale(length) if length > SIDE else np.eye(length, dtype=np.float32)
+
+
+def scale(length: int) -> np.ndarray:
+    """float32 [32, length]: Pillow's own filter, as what it makes of each unit vector."""
+    from PIL import Image
+
+    units = Image.fromarray(np.eye(length, dtype=np.float32))
+    return np.asarray(units.resize((SIDE, length), Image.Resampling.LANCZOS)).T

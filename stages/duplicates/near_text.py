@@ -4,7 +4,7 @@ A text is compared by the set of its trigrams (single Chinese characters say as 
 NFC, case folding, and with each run of white space and marks as one space. Two texts are near where
 the Jaccard similarity of their sets is at least the limit; it is computed exactly, on the pairs that
 MinHash (Broder, 1997) with banding proposes. The bands are chosen so that a pair right at the limit
-is missed once in ten thousand times, and one above it less often.
+is missed about once in ten thousand times, and one above it less often.
 
 At 0.8 one changed character is forgiven from 30 characters on: it costs three trigrams of 28.
 """
@@ -61,7 +61,11 @@ def groups(column: Any, signatures: np.ndarray, values: pa.Array, similarity: fl
     join(found, rows, rows[first[places.ravel()]])  # equal sets, without a comparison
     rows = rows[np.sort(first)]
     local = np.arange(len(rows), dtype=np.int64)
+    # What the signatures estimate may fall short of the limit by four times its standard error, and no more.
+    least = similarity - 4 * np.sqrt(similarity * (1 - similarity) / PERMUTATIONS)
     for left, right in candidates(bands(signatures[rows], similarity), local):
+        likely = (signatures[rows[left]] == signatures[rows[right]]).mean(1) >= least
+        left, right = left[likely], right[likely]
         for start in range(0, len(left), PAIRS):
             one, two = left[start : start + PAIRS], right[start : start + PAIRS]
             near = sets.jaccard(rows[one], rows[two]) >= similarity

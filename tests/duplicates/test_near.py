@@ -177,6 +177,12 @@ def test_flat_pictures_are_near_only_those_that_equal_them():
     assert image_groups([black, nearly, black, white, speck, speck]) == [0, 1, 0, 3, 4, 4]
 
 
+def test_a_pattern_too_fine_to_be_compared_is_near_only_what_equals_it():
+    chess = Image.fromarray(np.uint8(np.indices((48, 48)).sum(0) % 2 * 255))
+    moved = Image.fromarray(np.uint8(1 - np.indices((48, 48)).sum(0) % 2) * 255)
+    assert image_groups([chess, moved, chess]) == [0, 1, 0]
+
+
 def test_the_hash_is_that_of_imagehash_but_for_rounding():
     column = declare("image", {"type": "image", "height": 48, "width": 40, "channels": 3})
     pictures = [scene(seed).crop((0, 0, 40, 48)) for seed in range(40)]
