@@ -52,7 +52,8 @@ def hash_values(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         codes = np.asarray(pc.fill_null(values.indices, 0))
         return fill(low[codes], values), fill(high[codes], values)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_bytes(kind):
-        words = pc.fill_null(values, b"" if is_bytes(kind) else "")
+        width = kind.byte_width if pa.types.is_fixed_size_binary(kind) else 0
+        words = pc.fill_null(values, bytes(width) if is_bytes(kind) else "")
         low, high = hash_words(words)
         return fill(low, values), fill(high, values)
     bits = fill(to_bits(values), values)
