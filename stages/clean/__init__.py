@@ -46,7 +46,7 @@ def clean(folder: Path, contract: Contract, sources: Path, out: Path) -> dict[st
     kept, pipeline = store.Store(), contract.pipeline
     fixes = corrections.load(sources / section.corrections, contract.columns) if section.corrections else None
     with (folder / "malformed.parquet").open("rb") as file:
-        malformed = pq.read_table(file)
+        malformed = pq.ParquetFile(file).read()
     done = [clean_one(kept, path, contract, task, fixes, malformed) for path in parts.files(folder / "parts")]
     removed, found = whole.judge([part.folder for part in done], section, contract.columns)
     tables = [write_part(kept, part, gone.kept, out, pipeline) for part, gone in zip(done, removed, strict=True)]
@@ -92,7 +92,7 @@ def clean_one(
         return corrections.correct(batches, own, malformed, used) if own and own.table.num_rows else batches
 
     if not kept.has(kind, key):
-        words = [name for name, column in task.columns.items() if column.type in WORD_TYPES]
+        words = [name for name, column in task.columns.items() if column.type in WORD_TYPES] + ["_file"]
         used: list[tuple[int, int]] = []
         with kept.put(kind, key) as folder:
             clean_part(records(words, used), task, folder)
@@ -151,7 +151,8 @@ def write_rejects(done: Sequence[Part], removed: Sequence[whole.Removed], column
 def between_records(part: Part, gone: whole.Removed, columns: Any) -> Iterator[pa.Table]:
     """The raw records that a rule between records rejected."""
     rows = np.flatnonzero(np.logical_or.reduce(list(gone.rejected.values())) & ~gone.merged)
-    places = np.load(part.folder / "places.npy", mmap_mode="r")[rows]
+    counts = read_json(part.folder / "counts.json")
+    places = np.delete(np.arange(counts["records"]), np.load(part.folder / "rejected.npy"))[rows]
     start = 0
     for batch in part.records():
         here = (places >= start) & (places < start + batch.num_rows)

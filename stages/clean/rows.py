@@ -37,20 +37,20 @@ class Task:
 
 @dataclass(frozen=True)
 class Piece:
-    """One cleaned batch. `places` are the rows of the part that are sound."""
+    """One cleaned batch. `rejected` are the rows of it that are not sound."""
 
     typed: pa.Table
     rejects: pa.Table
-    places: np.ndarray
+    rejected: np.ndarray
     summaries: dict[str, np.ndarray]
     rules: Counter[str]
     clipped: Counter[str]
 
 
 def clean_part(batches: Iterator[pa.Table], task: Task, out: Path) -> None:
-    """Write `typed.arrow`, `rejects.parquet`, `places.npy`, one `.npy` for each summary, and `counts.json`."""
+    """Write `typed.arrow`, `rejects.parquet`, `rejected.npy` (rows), one `.npy` for each summary, and `counts.json`."""
     rules, clipped = Counter[str](), Counter[str]()
-    places: list[np.ndarray] = []
+    rejected: list[np.ndarray] = []
     summaries: defaultdict[str, list[np.ndarray]] = defaultdict(list)
     writer, start = None, 0
     with pa.OSFile(str(out / "typed.arrow"), "wb") as file, parts.Writer(out / "rejects.parquet") as rejects:
@@ -58,7 +58,7 @@ def clean_part(batches: Iterator[pa.Table], task: Task, out: Path) -> None:
             writer = writer or pa.ipc.new_file(file, piece.typed.schema)
             writer.write_table(piece.typed)
             rejects.write(piece.rejects)
-            places.append(piece.places + start)
+            rejected.append(piece.rejected + start)
             for name, found in piece.summaries.items():
                 summaries[name].append(found)
             rules.update(piece.rules)
@@ -66,10 +66,12 @@ def clean_part(batches: Iterator[pa.Table], task: Task, out: Path) -> None:
             start += size
         if writer is not None:
             writer.close()
-    np.save(out / "places.npy", np.concatenate(places))
+    gone = np.concatenate(rejected)
+    np.save(out / "rejected.npy", gone)
     for name, pieces in summaries.items():
         np.save(out / f"{name}.npy", np.concatenate(pieces))
-    write_json(out / "counts.json", {"records": start, "rules": dict(rules), "clipped": dict(clipped)})
+    counts = {"records": start, "sound": start - len(gone), "rules": dict(rules), "clipped": dict(clipped)}
+    write_json(out / "counts.json", counts)
 
 
 def in_order(batches: Iterator[pa.Table], task: Task) -> Iterator[tuple[int, Piece]]:
@@ -104,7 +106,7 @@ def clean_batch(records: pa.Table, task: Task) -> Piece:
     return Piece(
         plain(table),
         mark(records.take(pa.array(rejected)), name_rules(broken, rejected), task.columns),
-        np.flatnonzero(sound),
+        rejected,
         summarise(table, task),
         Counter({rule: int(mask.sum()) for rule, mask in broken.items()}),
         clipped,

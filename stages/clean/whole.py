@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.clean.section import Section
+from stages.core.files import read_json
 from stages.duplicates import near
 from stages.duplicates.rows import Twins, find_twins
 
@@ -38,7 +39,7 @@ def judge(
     folders: Sequence[Path], section: Section, columns: Mapping[str, Any]
 ) -> tuple[list[Removed], dict[str, Any]]:
     """What goes from each part, and the report on every global rule. `columns` are the declared ones."""
-    removed = [Removed(np.zeros(len(np.load(folder / "places.npy", mmap_mode="r")), bool)) for folder in folders]
+    removed = [Removed(np.zeros(read_json(folder / "counts.json")["sound"], bool)) for folder in folders]
     report: dict[str, Any] = {"duplicates": exact(folders, section, removed)}
     if section.key:
         report["duplicate_keys"] = same_key(folders, section, removed)
