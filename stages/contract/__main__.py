@@ -36,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             run(arguments)
             return 0
-        found = check_all(arguments.params, arguments.pipelines)
+        found, code = check_all(arguments.params, arguments.pipelines), ContractError.exit_code
     except IngotError as error:
-        found = str(error).splitlines()
+        found, code = str(error).splitlines(), error.exit_code
     for mistake in found:
         print(f"  {mistake}", file=sys.stderr)
-    return ContractError.exit_code if found else 0
+    return code if found else 0
 
 
 def check_all(params: Path, pipelines: Sequence[str]) -> list[str]:

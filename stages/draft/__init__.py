@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from stages.draft import compose, recipe, target
 from stages.draft.guess import guess
 from stages.draft.place import Place, name_of, place
 from stages.draft.plan import Plan
 from stages.draft.profile import profile
 from stages.draft.rehearse import rehearse
-from stages.draft.sample import Sample, read
-from stages.draft.sniff import Source, sniff
+from stages.draft.sample import read
+from stages.draft.sniff import sniff
 
 MAX_COLUMNS = 1_000
 RESERVED = ("outputs", "probabilities", "decision", "expected_value", "_group", "_rules")

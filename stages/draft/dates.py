@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -114,7 +114,7 @@ def settle(form: str, rival: str, values: Sequence[str], in_order: Sequence[str]
 
 def rising(values: Sequence[str], form: str) -> float:
     moments = [moment for value in values if (moment := parse(value, form))]
-    steps = [later >= earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    steps = [later >= earlier for earlier, later in pairwise(moments)]
     return sum(steps) / max(len(steps), 1)
 
 

@@ -3,6 +3,7 @@
 A guess is tried: the column's own `clean` must take the values that it was guessed from.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +21,8 @@ ENOUGH = 0.9  # of the present rows, for a type with rejects
 HAN = r"[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{3041}-\x{30FF}\x{AC00}-\x{D7A3}]"
 PAIRS = [
     *(("true", "false"), ("yes", "no"), ("y", "n"), ("t", "f"), ("1", "0"), ("on", "off"), ("ja", "nein"), ("j", "n")),
-    *(("oui", "non"), ("sí", "no"), ("si", "no"), ("sim", "não"), ("да", "нет"), ("是", "否"), ("有", "无"), ("wahr", "falsch")),
-    *(("vrai", "faux"), ("はい", "いいえ"), ("예", "아니오"), ("evet", "hayır"), ("tak", "nie"), ("ano", "ne")),
+    *(("oui", "non"), ("sí", "no"), ("si", "no"), ("sim", "não"), ("да", "нет"), ("是", "否"), ("有", "无")),
+    *(("wahr", "falsch"), ("vrai", "faux"), ("はい", "いいえ"), ("예", "아니오"), ("evet", "hayır"), ("tak", "nie")),
 ]  # fmt: skip
 EMAIL, PHONE = r"[^@\s]+@[^@\s]+\.[A-Za-z]{2,}", r"[+(]?[0-9][0-9 ()/.-]{6,18}[0-9]"
 UUID = r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}|[0-9a-f]{24}|[0-9a-f]{32}|[0-9a-f]{40}"
@@ -41,6 +42,13 @@ class Guess:
 def accepts(kind: str, key: str) -> bool:
     """Whether columns of a type may declare `key`."""
     return key in choose("columns", kind, "draft").Column.model_fields
+
+
+def numbers_of(profile: Profile, declaration: Mapping[str, Any]) -> np.ndarray:
+    """The distinct values as a column so declared reads them, NaN where it refuses one."""
+    column = declare(profile.name, declaration)
+    cleaned = choose("columns", "number", profile.name).clean(profile.name, column, pa.array(profile.words))
+    return np.asarray(cleaned.values.fill_null(np.nan), np.float64)
 
 
 def guess(profile: Profile) -> Guess:
@@ -163,9 +171,7 @@ def quantity(profile: Profile) -> Guess | None:
     if written is None:
         return None
     declaration = {"type": "number", **written.options()}
-    column = declare(profile.name, declaration)
-    cleaned = choose("columns", "number", profile.name).clean(profile.name, column, pa.array(profile.words))
-    values = np.asarray(cleaned.values.fill_null(np.nan))
+    values = numbers_of(profile, declaration)
     if profile.counts[np.isfinite(values)].sum() < ENOUGH * profile.num_present:
         return None
     made = Guess(declaration, [f"written {written.explain()}", quantities.seen(values)], written.warnings())

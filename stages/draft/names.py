@@ -2,126 +2,39 @@
 
 import re
 
-ID_WORDS = {
-    "id",
-    "ids",
-    "uuid",
-    "guid",
-    "ref",
-    "sku",
-    "isbn",
-    "ean",
-    "identifier",
-    "key",
-    "hash",
-    "token",
-    "index",
-    "idx",
-    "rowid",
-}
-ID_WORDS |= {"编号", "序号", "编码", "单号", "号码"}
-WEAK_ID_WORDS = {"no", "nr", "num", "number", "code", "nummer", "numero", "ticket"}
-ENTITY = "customer|user|client|order|patient|product|item|session|account|device|passenger|employee|driver|store|member"
-ENTITY += "|invoice|transaction|shop|subject|person|case|event|record|row|student|booking|stock|household|player|card"
-JOINED_ID = re.compile(rf"({ENTITY})_?(id|no|nr|key|number|code)")
-GROUP_WORDS = set(ENTITY.split("|")) - {"record", "row", "event", "transaction", "item"} | {"客户", "用户"}
-COUNT_WORDS = {
-    "count",
-    "qty",
-    "quantity",
-    "age",
-    "seats",
-    "visits",
-    "orders",
-    "items",
-    "units",
-    "number",
-    "num",
-    "n",
-    "pieces",
-}
-COUNT_WORDS |= {
-    "clicks",
-    "views",
-    "days",
-    "months",
-    "years",
-    "hours",
-    "minutes",
-    "seconds",
-    "duration",
-    "rooms",
-    "children",
-}
-COUNT_WORDS |= {"anzahl", "alter", "menge", "nombre", "edad", "数量", "年龄", "次数", "天数"}
-SHARE_WORDS = {"share", "rate", "ratio", "prob", "probability", "fraction", "anteil", "比例", "率"}
-PERCENT_WORDS = {"pct", "percent", "percentage", "prozent", "%", "百分比"}
-TIME_WORDS = {
-    "time",
-    "date",
-    "ts",
-    "timestamp",
-    "epoch",
-    "created",
-    "updated",
-    "at",
-    "datetime",
-    "seen",
-    "日期",
-    "时间",
-}
+ENTITIES = (
+    "customer user client order patient product item session account device passenger employee driver store member "
+    "invoice transaction shop subject person case event record row student booking stock household player card"
+).split()
+ID_WORDS = set(
+    "id ids uuid guid ref sku isbn ean identifier key hash token index idx rowid 编号 序号 编码 单号 号码".split()
+)
+WEAK_ID_WORDS = set("no nr num number code nummer numero ticket".split())
+JOINED_ID = re.compile(rf"({'|'.join(ENTITIES)})(id|no|nr|key|number|code)")
+GROUP_WORDS = set(ENTITIES) - {"record", "row", "event", "transaction", "item"} | {"客户", "用户", "kunde", "kunden"}
+COUNT_WORDS = set(
+    "count qty quantity age seats visits orders items units number num n pieces clicks views days months years hours "
+    "minutes seconds duration rooms children anzahl alter menge nombre edad 数量 年龄 次数 天数".split()
+)
+SHARE_WORDS = set("share rate ratio prob probability fraction anteil 比例 率".split())
+PERCENT_WORDS = set("pct percent percentage prozent % 百分比".split())
+TIME_WORDS = set("time date ts timestamp epoch created updated at datetime seen 日期 时间".split())
 PERSONAL = {
-    "email": ("email", "mail", "邮箱", "correo"),
-    "phone": ("phone", "telephone", "mobile", "tel", "fax", "telefon", "cell", "手机", "电话", "手机号"),
-    "name": (
-        "firstname",
-        "lastname",
-        "surname",
-        "fullname",
-        "forename",
-        "nachname",
-        "vorname",
-        "nom",
-        "prenom",
-        "姓名",
-    ),
-    "address": ("address", "street", "adresse", "strasse", "straße", "地址"),
-    "identity": ("ssn", "passport", "iban", "nino", "身份证", "身份证号"),
-    "date of birth": ("dob", "birthdate", "birthday", "birth", "geburtsdatum", "生日"),
-    "network address": ("ip", "ipaddress"),
+    "email": "email mail 邮箱 correo".split(),
+    "phone": "phone telephone mobile tel fax telefon cell 手机 电话 手机号".split(),
+    "name": "firstname lastname surname fullname forename nachname vorname nom prenom 姓名".split(),
+    "address": "address street adresse strasse straße 地址".split(),
+    "identity": "ssn passport iban nino 身份证 身份证号".split(),
+    "date of birth": "dob birthdate birthday birth geburtsdatum 生日".split(),
+    "network address": "ip ipaddress".split(),
 }
-NAME_OWNERS = {
-    "first",
-    "last",
-    "full",
-    "customer",
-    "client",
-    "patient",
-    "person",
-    "user",
-    "passenger",
-    "employee",
-    "contact",
-}
-STRONG_TARGETS = {
-    "target",
-    "label",
-    "class",
-    "y",
-    "outcome",
-    "标签",
-    "类别",
-    "情感",
-    "ziel",
-    "zielvariable",
-    "survived",
-}
-TARGETS = {
-    *("churn", "churned", "exited", "left", "fraud", "isfraud", "spam", "sentiment", "diagnosis", "species", "result"),
-    *("converted", "conversion", "clicked", "won", "cancelled", "canceled", "returned", "response", "defaulted", "default"),
-    *("approved", "accepted", "purchased", "bought", "subscribed", "readmitted", "attrition", "quality", "rating", "stars"),
-    *("failed", "failure", "risk", "winner", "category", "type", "status", "grade", "gekündigt", "kuendigung", "流失", "结果"),
-}  # fmt: skip
+NAME_OWNERS = set("first last full customer client patient person user passenger employee contact".split())
+STRONG_TARGETS = set("target label class y outcome survived 标签 类别 情感 ziel zielvariable".split())
+TARGETS = set(
+    "churn churned exited left fraud isfraud spam sentiment diagnosis species result converted conversion clicked won "
+    "cancelled canceled returned response defaulted default approved accepted purchased bought subscribed readmitted "
+    "attrition quality rating stars failed failure risk winner category type status grade gekündigt 流失 结果".split()
+)
 
 
 def words_of(name: str) -> list[str]:

@@ -66,7 +66,8 @@ def below(path: Path, root: Path) -> Path | None:
         inside = path.absolute().relative_to(root.absolute())
     except ValueError:
         return None
-    return None if inside.parts and inside.parts[0] in OWN or ".." in inside.parts else inside
+    own = inside.parts[:1] == OWN or ".." in inside.parts
+    return None if own else inside
 
 
 def name_of(paths: Sequence[Path], taken: Sequence[str]) -> str:

@@ -11,10 +11,10 @@ from serving.values import NUMBER, SPACE
 from stages.contract.column import MISSING
 
 SPELLINGS = [
-    *("?", "??", "-", "--", "---", ".", "..", "#N/A", "#NA", "<NA>", "(null)", "(none)", "(blank)", "nil", "n/d", "n.d.", "n.d"),
-    *("k.A.", "k. A.", "n.a.", "N.A.", "unknown", "undefined", "missing", "not available", "not known", "not specified"),
-    *("unspecified", "tbd", "#VALUE!", "#REF!", "#DIV/0!", "无", "空", "未知", "不详", "暂无", "なし", "不明", "없음"),
-    *("desconocido", "inconnu", "unbekannt", "sconosciuto", "null", "none", "na", "n/a", "nan"),
+    *("?", "??", "-", "--", "---", ".", "..", "#N/A", "#NA", "<NA>", "(null)", "(none)", "(blank)", "nil", "n/d"),
+    *("n.d.", "n.d", "k.A.", "k. A.", "n.a.", "N.A.", "unknown", "undefined", "missing", "not available", "not known"),
+    *("not specified", "unspecified", "tbd", "#VALUE!", "#REF!", "#DIV/0!", "无", "空", "未知", "不详", "暂无", "なし"),
+    *("不明", "없음", "desconocido", "inconnu", "unbekannt", "sconosciuto", "null", "none", "na", "n/a", "nan"),
 ]  # fmt: skip
 LOWER = {word.lower() for word in SPELLINGS}
 SENTINELS = (-9, -99, -999, -9999, -99999, -999999, 999, 9999, 99999, 999999, 9999999)

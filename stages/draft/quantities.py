@@ -9,7 +9,8 @@ import numpy as np
 
 from stages.draft import names
 
-WRITTEN = re.compile(r"([^\d+\-.,]{0,6}?)\s*([+-]?\s*\d[\d.,'’ \u00a0\u202f]*|[+-]?\s*[.,]\d+)\s*([^\d.,]{0,12})")
+CURRENCY = r"(?:[$€£¥₹₩₽฿₺₫₴₦]|R\$|US\$|[A-Z]{3}|kr|Fr|Rs)\.?"
+WRITTEN = re.compile("(" + CURRENCY + r")?\s*([+-]?\s*\d[\d.,'’ \u00a0\u202f]*|[+-]?\s*[.,]\d+)\s*([^\d.,]{0,12})")
 SPACES = " \u00a0\u202f"
 MAX_UNITS = 6
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
@@ -55,7 +56,7 @@ def written(words: list[str], counts: np.ndarray) -> Written | None:
         match = WRITTEN.fullmatch(word)
         if match is None:
             continue
-        before, core, after = match[1].strip(), match[2].strip(), match[3].strip()
+        before, core, after = (match[1] or "").strip(), match[2].strip(), match[3].strip()
         if before and after:
             continue
         fitting += count

@@ -14,6 +14,7 @@ from stages.contract import Contract
 from stages.contract.checks import check
 from stages.core.errors import DataError, IngotError
 from stages.draft.compose import compose
+from stages.draft.guess import Guess
 from stages.draft.plan import Plan
 
 MAX_ROWS = 50_000  # for the splits: hashing rows and scoring columns take their time
@@ -45,18 +46,32 @@ def rehearse(plan: Plan) -> None:
 
 
 def count_duplicates(plan: Plan) -> None:
+    """Say how many records repeat another, and how many have the same inputs and another label."""
+    inputs = [name for name, guess in plan.declared.items() if is_input(plan, name, guess)]
     records = plan.sample.records.select(list(plan.declared))
     try:
-        repeated = records.num_rows - records.group_by(records.column_names).aggregate([]).num_rows
+        whole = records.group_by(records.column_names).aggregate([])
+        labelled = whole.group_by([*inputs, plan.target]).aggregate([])
+        disputed = labelled.group_by(inputs).aggregate([(plan.target, "count")]) if inputs else None
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # pictures, lists
         return
-    if repeated:
+    if repeated := records.num_rows - whole.num_rows:
         plan.comment(
-            "clean",
-            f"{repeated:,} of {records.num_rows:,} records repeat another; merge_duplicates: true keeps one of each",
+            "clean", f"{repeated:,} of {records.num_rows:,} records repeat another; duplicates: merge keeps one"
         )
         if repeated > 0.01 * records.num_rows:
             plan.problems.append(f"{repeated / records.num_rows:.1%} of the records repeat another one")
+    contrary = int((np.asarray(disputed.column(f"{plan.target}_count")) > 1).sum()) if disputed else 0
+    if contrary and is_classes(plan) and not plan.label:
+        plan.comment("clean", f"{contrary:,} inputs come with more than one {plan.target}; see contradictions")
+        if contrary > 0.01 * records.num_rows:
+            plan.problems.append(
+                f"{contrary:,} inputs come with more than one {plan.target}: no model can get both right"
+            )
+
+
+def is_input(plan: Plan, name: str, guess: Guess) -> bool:
+    return name != plan.target and guess.declaration["type"] != "id" and bool(guess.declaration.get("input", True))
 
 
 def clean(plan: Plan, contract: Contract) -> pa.Table:
@@ -144,7 +159,7 @@ def find_leaks(plan: Plan, contract: Contract, table: pa.Table) -> None:
 
 
 def is_classes(plan: Plan) -> bool:
-    return plan.sections["examples"]["target"].get("type", "category") == "category"
+    return bool(plan.sections["examples"]["target"].get("type", "category") == "category")
 
 
 def split(plan: Plan, table: pa.Table) -> None:

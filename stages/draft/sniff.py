@@ -6,9 +6,11 @@ Nothing is executed, unpacked or read whole.
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ DELIMITERS = (",", ";", "\t", "|")
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "excel"}
 SUFFIXES |= {".xls": "excel", ".xlsb": "excel", ".ods": "excel"}
 PACKED = {b"\x1f\x8b": "gunzip -k", b"\x28\xb5\x2f\xfd": "unzstd", b"BZh": "bunzip2 -k", b"\xfd7zXZ": "unxz -k"}
-ASIAN = ("gb18030", "shift_jis", "euc_kr", "big5")
+ASIAN = {"euc_kr": 0.9, "shift_jis": 0.7, "gb18030": 0.7, "big5": 0.7}  # share of signs that are common there
 EUROPEAN = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r")
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -80,7 +82,7 @@ def encoding_of(path: Path) -> tuple[str, list[str]]:
     parts = pieces(path)
     for mark, name in MARKS:
         if parts[0].startswith(mark):
-            return name, [f"begins with a byte-order mark, read as {name}"]
+            return name, []
     if b"\x00" in parts[0]:
         raise DataError(
             f"{path} holds zero bytes, so it is no text. Known here: csv, tsv, jsonl, parquet, Excel; a folder of "
@@ -104,12 +106,12 @@ def decodes(part: bytes, encoding: str) -> bool:
 
 def best_encoding(lines: bytes, parts: Sequence[bytes]) -> str:
     """East Asian encodings by how common their characters are, then what charset-normalizer thinks, else latin-1."""
-    for name in ASIAN:
+    for name, enough in ASIAN.items():
         if all(decodes(part, name) for part in parts):
             foreign = [c for c in lines.decode(name, "replace") if not c.isascii()]
             common = sum(is_common(c, name) for c in foreign)
             # a Latin text's pairs of accent and letter land on rare signs, and only now and then
-            if foreign and common / len(foreign) > 0.7 and 2 * len(foreign) > 0.1 * len(lines):
+            if foreign and common / len(foreign) > enough and 2 * len(foreign) > 0.1 * len(lines):
                 return name
     from charset_normalizer import from_bytes
 
@@ -141,7 +143,7 @@ def sniff_csv(path: Path, encoding: str, notes: list[str]) -> Source:
     text = pieces(path)[0].decode(encoding, "replace").lstrip("\ufeff")
     lines = text.splitlines()[:400]
     delimiter, quote = dialect_of(lines)
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote)][:200]
+    rows = list(islice(csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote), 200))
     if not rows or not any(rows[0]):
         raise DataError(f"{path}: the first line is empty; it should name the columns. Delete the empty lines above it")
     header, notes = rows[0], [*notes]
@@ -182,7 +184,7 @@ def dialect_of(lines: Sequence[str]) -> tuple[str, str]:
     best, chosen = (0.0, 0), (",", '"')
     for quote in ('"', "'"):
         for delimiter in DELIMITERS:
-            if quote == "'" and f"{delimiter}'" not in text:
+            if quote == "'" and not re.search(rf"(?m)(^|{re.escape(delimiter)})'", text):
                 continue
             try:
                 widths = [
@@ -200,13 +202,15 @@ def dialect_of(lines: Sequence[str]) -> tuple[str, str]:
 
 
 def no_header(rows: Sequence[Sequence[str]]) -> bool:
-    """A first line with a number in a column of numbers is data."""
-    numeric = [is_number(cell) for cell in rows[0]]
+    """A first line with numbers in most columns of numbers is data; years may well be names."""
     below = [row for row in rows[1:] if len(row) == len(rows[0])]
-    return any(
-        is_first and below and sum(is_number(row[place]) for row in below) > 0.8 * len(below)
-        for place, is_first in enumerate(numeric)
-    )
+    if not below:
+        return False
+    columns = zip(*below, strict=True)
+    numeric = [place for place, cells in enumerate(columns) if sum(map(is_number, cells)) > 0.8 * len(cells)]
+    named = [rows[0][place] for place in numeric]
+    years = all(re.fullmatch(r"(19|20)[0-9][0-9]", cell) for cell in named if is_number(cell))
+    return bool(numeric) and not years and sum(map(is_number, named)) > 0.5 * len(numeric)
 
 
 def is_number(text: str) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 from stages.contract.loader import seam
 from stages.core.errors import DataError, suggest
 from stages.draft import names
-from stages.draft.guess import PAIRS, Guess, spellings
+from stages.draft.guess import PAIRS, Guess, numbers_of, spellings
 from stages.draft.plan import Plan
 from stages.draft.profile import Profile
 from stages.draft.quantities import plain
@@ -41,8 +41,9 @@ def choose(plan: Plan, wanted: str | None) -> None:
     elif guess.declaration["type"] == "number":
         regress(plan, profile)
     else:
+        kind = guess.declaration["type"]
         raise DataError(
-            f"--target {wanted!r} is {guess.declaration['type']} with {len(profile.words):,} different values; a target "
+            f"--target {wanted!r} is {kind} with {len(profile.words):,} different values; a target "
             f"has at most {MAX_CLASSES} classes, or is a number. Likelier: {', '.join(plan.rivals[:5]) or 'none'}"
         )
 
@@ -114,7 +115,7 @@ def regress(plan: Plan, profile: Profile) -> None:
     if "number" in seam("targets"):
         plan.sections["examples"] = {"target": {"column": profile.name, "type": "number"}}
         return
-    values = np.repeat(profile.numbers, profile.counts)
+    values = np.repeat(numbers_of(profile, guess.declaration), profile.counts)
     middle = float(np.nanmedian(values))
     above, plan.label = plain(middle).replace("_", ""), free(f"{profile.name}_is_high", plan)
     name = '"' + profile.name.replace('"', '""') + '"'

@@ -63,7 +63,7 @@ def list_pipeline(text: str, name: str, params: Path) -> str:
     if node.flow_style:
         end = node.end_mark.index - 1  # of its closing brace
         head = text[:end].rstrip()
-        comma = "" if not node.value or head.endswith(",") else ", "
+        comma = "" if not node.value else " " if head.endswith(",") else ", "
         return f"{head}{comma}{name}: {{}}{text[end:]}"
     last = node.value[-1][1]
     line_end = text.find("\n", last.end_mark.index - 1)
