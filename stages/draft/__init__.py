@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.draft import compose, recipe, target
+from stages.draft.folder import look_into
 from stages.draft.guess import guess
 from stages.draft.place import Place, name_of, place
 from stages.draft.plan import Plan
@@ -34,20 +35,17 @@ class Draft:
 def draft(paths: Sequence[Path], *, root: Path, name: str | None, wanted: str | None, taken: Sequence[str]) -> Draft:
     """Look at the files and draft their pipeline. Raises IngotError where that cannot be."""
     placed = place(paths, root)
-    files = [file for path in paths for file in files_of(path)]
-    source = sniff(files[0])
-    sample = read(files, source)
-    plan = Plan(name or name_of(paths, taken), placed.origin, source, sample, {}, {})
+    folders = [look_into(path) for path in paths]
+    origin = [f"{text}{folder.pattern}" for text, folder in zip(placed.origin, folders, strict=True)]
+    source = sniff(folders[0])
+    sample = read(folders, source)
+    plan = Plan(name or name_of(paths, taken), origin, source, sample, {}, {})
     look(plan)
     target.choose(plan, wanted)
     declare_derived(plan)
     recipe.fill(plan)
     rehearse(plan)
     return Draft(plan, compose.compose(plan), placed)
-
-
-def files_of(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def look(plan: Plan) -> None:

@@ -53,8 +53,6 @@ def commands(made: Draft, arguments: Namespace) -> list[str]:
         found.append(shlex.join(["python", "-m", "stages.contract", "draft", *map(str, arguments.files), *options]))
     found.append(f"python -m stages.fetch --refresh {name}")
     found.append(f"dvc repro package@{name}")
-    if made.plan.source.format == "csv" and len(arguments.files) == 1 and arguments.files[0].is_file():
-        found.append(
-            f"python data/bundle/{name}/predict.py {shlex.quote(str(made.place.copies[0][1] if made.place.copies else arguments.files[0]))}"
-        )
+    if made.plan.source.format == "csv" and len(made.place.paths) == 1 and arguments.files[0].is_file():
+        found.append(f"python data/bundle/{name}/predict.py {shlex.quote(made.place.paths[0].as_posix())}")
     return found

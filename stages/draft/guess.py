@@ -3,6 +3,7 @@
 A guess is tried: the column's own `clean` must take the values that it was guessed from.
 """
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,10 @@ import pyarrow as pa
 from stages.contract.column import MISSING
 from stages.contract.loader import choose, declare
 from stages.draft import dates, names, quantities
-from stages.draft.profile import Profile
+from stages.draft.profile import Profile, is_bytes
 
 MAX_LISTED = 20
+PIXELS, MEASURED = 64, 300
 MAX_CATEGORIES = 50
 ENOUGH = 0.9  # of the present rows, for a type with rejects
 HAN = r"[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{3041}-\x{30FF}\x{AC00}-\x{D7A3}]"
@@ -52,7 +54,7 @@ def numbers_of(profile: Profile, declaration: Mapping[str, Any]) -> np.ndarray:
 
 
 def guess(profile: Profile) -> Guess:
-    for rule in (empty, constant, boolean, identifier, moment, number, quantity, category):
+    for rule in (empty, image, constant, boolean, identifier, moment, number, quantity, category):
         if (found := rule(profile)) is not None:
             break
     else:
@@ -91,6 +93,44 @@ def constant(profile: Profile) -> Guess | None:
     if len(profile.words) != 1 or profile.missing_share > 0.05:
         return None
     return Guess({"type": "category"}, left_out=f'always "{profile.words[0][:40]}"')
+
+
+def image(profile: Profile) -> Guess | None:
+    """Bytes are pictures: one size for all, at most PIXELS a side."""
+    if not is_bytes(profile.typed):
+        return None
+    sizes, modes, broken = measure(profile.values.drop_null().slice(0, MEASURED).to_pylist())
+    if not sizes:
+        return Guess({"type": "text", "input": False}, [], ["bytes that are no pictures"], "bytes that are no pictures")
+    height, width = (int(np.median([size[side] for size in sizes])) for side in (1, 0))
+    scale = min(1.0, PIXELS / max(height, width))
+    shape = {"height": max(1, round(height * scale)), "width": max(1, round(width * scale)), "channels": 3}
+    if modes <= {"1", "L", "I;16", "I"}:
+        shape["channels"] = 1
+    many = len(set(sizes)) > 1
+    made = Guess(
+        {"type": "image", **shape, "required": True}, [f"{width} × {height} pixels{', in the middle' if many else ''}"]
+    )
+    if scale < 1:
+        made.notes.append("made smaller: more pixels learn better, and slower")
+    if broken:
+        made.warnings.append(f"{broken} of {len(sizes) + broken} looked at cannot be opened")
+    return made
+
+
+def measure(contents: list[bytes]) -> tuple[list[tuple[int, int]], set[str], int]:
+    """Width and height, and the modes, of the pictures among some bytes, and how many are none."""
+    from PIL import Image
+
+    sizes, modes, broken = [], set(), 0
+    for content in contents:
+        try:
+            with Image.open(io.BytesIO(content)) as picture:  # reads the header alone
+                sizes.append(picture.size)
+                modes.add(picture.mode)
+        except Exception:  # Pillow's openers raise whatever a broken file makes them
+            broken += 1
+    return sizes, modes, broken
 
 
 def boolean(profile: Profile) -> Guess | None:

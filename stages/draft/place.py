@@ -22,6 +22,7 @@ class Place:
 
     origin: list[str]
     copies: list[tuple[Path, Path]]
+    paths: list[Path]  # of the files, seen from the project's root, once they are there
 
     def commands(self) -> list[str]:
         """The shell commands that bring the files into the project."""
@@ -48,7 +49,7 @@ class Place:
 
 def place(paths: Sequence[Path], root: Path) -> Place:
     """Where the files will be found from the project's root: where they are, or else in incoming/."""
-    origin, copies = [], []
+    origin, copies, found = [], [], []
     for path in paths:
         if not path.exists():
             raise SourceError(f"{path} does not exist, seen from {Path.cwd()}")
@@ -56,8 +57,9 @@ def place(paths: Sequence[Path], root: Path) -> Place:
         if inside is None:
             inside = Path(INCOMING) / path.resolve().name
             copies.append((path.resolve(), inside))
-        origin.append(glob.escape(inside.as_posix()) + ("/**" if path.is_dir() else ""))
-    return Place(origin, copies)
+        found.append(inside)
+        origin.append(glob.escape(inside.as_posix()))
+    return Place(origin, copies, found)
 
 
 def below(path: Path, root: Path) -> Path | None:

@@ -81,6 +81,11 @@ def profile(name: str, values: pa.Array) -> Profile:
     if pa.types.is_dictionary(kind):
         values = values.dictionary_decode()
         kind = values.type
+    if is_bytes(kind):
+        counts = np.ones(len(values) - values.null_count, int)
+        return Profile(
+            name, values, [f"{len(value):,} bytes" for value in values.drop_null().to_pylist()], counts, {}, kind
+        )
     text = values if pa.types.is_string(kind) else spelled(values)
     counted = pc.value_counts(pc.utf8_trim(text.drop_null(), SPACE))
     words = np.array(counted.field("values").to_pylist(), object)
@@ -93,6 +98,12 @@ def profile(name: str, values: pa.Array) -> Profile:
     extra = {} if typed else spelled_missing(words.tolist(), counts)
     kept = np.array([word not in extra for word in words], bool)
     return Profile(name, values, words[kept].tolist(), counts[kept], extra, typed)
+
+
+def is_bytes(kind: pa.DataType | None) -> bool:
+    return kind is not None and (
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 def spelled(values: pa.Array) -> pa.Array:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from stages.draft import names
+from stages.draft.guess import Guess
 from stages.draft.plan import Plan
 
 STEPS = 1_500  # of the optimiser: enough for a table to converge
@@ -57,7 +58,10 @@ def fill_examples(plan: Plan) -> None:
         plan.comment("examples", f"could be predicted as well: {', '.join(plan.rivals[:6])}")
     small = plan.sample.num_rows < 2_000
     split: dict[str, Any] = {"validation": 0.2, "test": 0.2} if small else {}
-    if key := group_key(plan):
+    if "<split>" in plan.source.options.get("path", ""):
+        official(plan)
+        split = {"by": "official", "column": "split"}
+    elif key := group_key(plan):
         split = {"by": "group", "key": key, **split}
         profile = plan.profiles[key]
         plan.comment(
@@ -72,6 +76,17 @@ def fill_examples(plan: Plan) -> None:
         plan.comment("examples", time_hint(moment))
     if split:
         examples["split"] = split
+
+
+def official(plan: Plan) -> None:
+    """The folders say what is for training and what for testing."""
+    values: dict[str, list[str]] = {"train": [], "test": []}
+    for word in plan.profiles["split"].words:
+        side = "test" if word.lower().startswith(("test", "val", "dev")) else "train"
+        values[side] += [word] if word not in values else []
+    plan.guesses["split"] = Guess(
+        {"type": "category", "required": True, "values": values, "input": False}, ["the folders' own split"]
+    )
 
 
 def time_hint(column: str) -> str:

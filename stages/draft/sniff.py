@@ -7,6 +7,7 @@ import codecs
 import csv
 import io
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,13 +15,28 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from stages.contract.loader import choose
 from stages.core.errors import DataError, SourceError
+from stages.draft.folder import Folder
 
 PIECE_BYTES = 256 << 10
 DELIMITERS = (",", ";", "\t", "|")
-SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl", ".xlsx": "excel"}
-SUFFIXES |= {".xls": "excel", ".xlsb": "excel", ".ods": "excel"}
-PACKED = {b"\x1f\x8b": "gunzip -k", b"\x28\xb5\x2f\xfd": "unzstd", b"BZh": "bunzip2 -k", b"\xfd7zXZ": "unxz -k"}
+SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".arrow": "parquet", ".feather": "parquet"}
+SUFFIXES |= {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".xlsx": "excel",
+    ".xls": "excel",
+    ".xlsb": "excel",
+    ".ods": "excel",
+}
+MARKS_OF_PACKING = {
+    b"\x1f\x8b": (".gz", "gunzip -k"),
+    b"\x28\xb5\x2f\xfd": (".zst", "unzstd"),
+    b"BZh": (".bz2", "bunzip2 -k"),
+    b"\xfd7zXZ": (".xz", "unxz -k"),
+}
+PACKED: set[str] = set()  # what the readers of ingest unpack themselves
 ASIAN = {"euc_kr": 0.9, "shift_jis": 0.7, "gb18030": 0.7, "big5": 0.7}  # share of signs that are common there
 EUROPEAN = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r")
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -49,21 +65,25 @@ def pieces(path: Path) -> list[bytes]:
     return found
 
 
-def sniff(path: Path) -> Source:
-    """What one file is. Raises SourceError or DataError saying what to do with one that cannot be drafted."""
-    start = pieces(path)[0]
+def sniff(folder: Folder) -> Source:
+    """What the files are, by the first. Raises IngotError saying what to do where they cannot be drafted."""
+    if folder.kind != "table":
+        return Source("files", {"path": folder.path})
+    path = folder.root / folder.files[0]
+    with path.open("rb") as file:
+        start = file.read(PIECE_BYTES)
     if not start:
         raise DataError(f"{path} is empty; there is nothing to draft a contract from")
-    for mark, command in PACKED.items():
-        if start.startswith(mark):
-            raise SourceError(f"{path} is compressed. Unpack it first: `{command} {path}`")
-    kind = SUFFIXES.get(path.suffix.lower())
-    if start.startswith(b"PAR1") or kind == "parquet":
+    for mark, (suffix, command) in MARKS_OF_PACKING.items():
+        if start.startswith(mark) and suffix not in PACKED:
+            raise SourceError(f"{path} is compressed. Unpack it first: `{command} {shlex.quote(str(path))}`")
+    kind = SUFFIXES.get(Path(path.name.lower().removesuffix(".gz").removesuffix(".zst")).suffix)
+    if start.startswith((b"PAR1", b"ARROW1", b"FEA1")) or kind == "parquet":
         return Source("parquet")
     if kind == "excel":
         return Source("excel")
     if start.startswith(b"PK\x03\x04"):
-        raise SourceError(f"{path} is a zip archive. Unpack it first: `unzip {path}`")
+        raise SourceError(f"{path} is a zip archive. Unpack it first: `unzip {shlex.quote(str(path))}`")
     encoding, notes = encoding_of(path)
     if kind == "jsonl" or (path.suffix.lower() == ".json" and looks_like_jsonl(start)):
         return Source("jsonl", {} if encoding == "utf-8" else {"encoding": encoding}, notes=notes)
@@ -141,22 +161,11 @@ def is_common(character: str, encoding: str) -> bool:
 
 def sniff_csv(path: Path, encoding: str, notes: list[str]) -> Source:
     text = pieces(path)[0].decode(encoding, "replace").lstrip("\ufeff")
+    blank = len(text) - len(text.lstrip("\r\n"))
+    text = text[blank:]
     lines = text.splitlines()[:400]
     delimiter, quote = dialect_of(lines)
     rows = list(islice(csv.reader(io.StringIO(text), delimiter=delimiter, quotechar=quote), 200))
-    if not rows or not any(rows[0]):
-        raise DataError(f"{path}: the first line is empty; it should name the columns. Delete the empty lines above it")
-    header, notes = rows[0], [*notes]
-    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
-        raise DataError(
-            f"{path}: the header names {', '.join(map(repr, twice))} twice. {mended(path, rows[0], delimiter)}"
-        )
-    if no_header(rows):
-        names = [f"column_{place}" for place in range(1, len(header) + 1)]
-        raise DataError(
-            f"{path}: the first line looks like data, not like names: {', '.join(header[:5])}. Put a header above it: "
-            f"`sed -i '1i {delimiter.join(names)}' {path}`"
-        )
     options: dict[str, Any] = {}
     if encoding != "utf-8":
         options["encoding"] = encoding
@@ -164,18 +173,53 @@ def sniff_csv(path: Path, encoding: str, notes: list[str]) -> Source:
         options["delimiter"] = delimiter
     if quote != '"':
         options["quote"] = quote
-    return Source("csv", options, header, notes)
+    header, naming, said = name_columns(path, rows, delimiter)
+    if blank and not naming:
+        naming, said = {"skip_rows": blank}, ["the file begins with empty lines"]
+        if not readable(naming):
+            raise DataError(
+                f"{path}: the first line is empty; it should name the columns. Delete the empty lines above it"
+            )
+    return Source("csv", options | naming, header, [*notes, *said])
 
 
-def mended(path: Path, header: Sequence[str], delimiter: str) -> str:
-    """The command that makes a header's names differ."""
+def name_columns(
+    path: Path, rows: Sequence[Sequence[str]], delimiter: str
+) -> tuple[list[str], dict[str, Any], list[str]]:
+    """The columns' names, what ingest must be told to use them, and what to say about it."""
+    header = list(rows[0]) if rows else []
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
+        names = apart(header)
+        naming = {"header": False, "skip_rows": 1, "names": names}
+        said = f"the header names {', '.join(map(repr, twice))} twice"
+        if not readable(naming):
+            line = delimiter.join(f'"{name}"' if delimiter in name else name for name in names).replace("/", r"\/")
+            raise DataError(f"{path}: {said}. Mend it: `sed -i '1s/.*/{line}/' {shlex.quote(str(path))}`")
+        return names, naming, [f"{said}: they are numbered here"]
+    if no_header(rows):
+        names = [f"column_{place}" for place in range(1, len(header) + 1)]
+        naming = {"header": False, "names": names}
+        said = f"the first line looks like data, not like names: {', '.join(header[:5])}"
+        if not readable(naming):
+            mend = f"sed -i '1i {delimiter.join(names)}' {shlex.quote(str(path))}"
+            raise DataError(f"{path}: {said}. Put a header above it: `{mend}`")
+        return names, naming, [f"{said}. Give the columns better names in ingest.names and columns"]
+    return header, {}, []
+
+
+def readable(options: dict[str, Any]) -> bool:
+    """Whether ingest's reader of csv takes these options."""
+    return set(options) <= set(choose("ingest", "csv", "draft").Options.model_fields)
+
+
+def apart(header: Sequence[str]) -> list[str]:
+    """A header's names, numbered where they come again."""
     seen: Counter[str] = Counter()
     names = []
     for name in header:
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name or 'column'}_{seen[name]}")
-    line = delimiter.join(f'"{name}"' if delimiter in name else name for name in names).replace("/", r"\/")
-    return f"Mend it: `sed -i '1s/.*/{line}/' {path}`"
+    return names
 
 
 def dialect_of(lines: Sequence[str]) -> tuple[str, str]:

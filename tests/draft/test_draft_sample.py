@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from stages.draft import sample
+from stages.draft.folder import look_into
 from stages.draft.guess import guess
 from stages.draft.profile import profile
 from stages.draft.quantities import written
@@ -18,7 +19,7 @@ def test_a_large_file_is_sampled_from_start_to_end(tmp_path: Path, monkeypatch: 
     path.write_text("place,word\n" + "".join(f"{n},word {n % 7}\n" for n in range(50_000)))
     monkeypatch.setattr(sample, "WHOLE_BYTES", 100_000)
     monkeypatch.setattr(sample, "PIECE_BYTES", 8_000)
-    found = sample.read([path], sniff(path))
+    found = sample.read([look_into(path)], sniff(look_into(path)))
     places = np.array(found.records.column("place").to_pylist(), int)
     assert not found.exact
     assert len(places) < 12_000
@@ -33,7 +34,7 @@ def test_many_rows_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / "many.csv"
     path.write_text("place,word\n" + "".join(f"{n},x\n" for n in range(20_000)))
     monkeypatch.setattr(sample, "MAX_ROWS", 500)
-    found = sample.read([path], sniff(path))
+    found = sample.read([look_into(path)], sniff(look_into(path)))
     places = np.array(found.records.column("place").to_pylist(), int)
     assert found.exact
     assert found.num_rows == 20_000
@@ -45,7 +46,7 @@ def test_many_rows_are_thinned_evenly(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_ragged_lines_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "ragged.csv"
     path.write_text("a,b\n" + "1,2\n" * 95 + "1,2,3\n" * 5)
-    found = sample.read([path], sniff(path))
+    found = sample.read([look_into(path)], sniff(look_into(path)))
     assert found.malformed == pytest.approx(0.05)
 
 
@@ -64,7 +65,7 @@ def test_ragged_lines_are_counted(tmp_path: Path) -> None:
 def test_encodings_are_told_apart(tmp_path: Path, text: str, encoding: str, wanted: str) -> None:
     path = tmp_path / "text.csv"
     path.write_bytes(text.encode(encoding) * 1)
-    assert sniff(path).options.get("encoding", "utf-8") == wanted
+    assert sniff(look_into(path)).options.get("encoding", "utf-8") == wanted
 
 
 @pytest.mark.parametrize(
