@@ -60,6 +60,8 @@ def look(plan: Plan) -> None:
         if name in RESERVED and found.declaration["type"] != "id":
             found.declaration["input"] = False
             found.warnings.append("a name that the graph uses itself: rename it to have it learnt from")
+        elif plan.source.format in ("files", "texts") and name in ("name", "size"):
+            found.left_out = "a fact about the file, not about what is in it"
         elif name == "" and not found.left_out:
             found.left_out = "has no name"
     if plan.sample.malformed > 0:

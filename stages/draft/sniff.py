@@ -67,8 +67,13 @@ def pieces(path: Path) -> list[bytes]:
 
 def sniff(folder: Folder) -> Source:
     """What the files are, by the first. Raises IngotError saying what to do where they cannot be drafted."""
-    if folder.kind != "table":
-        return Source("files", {"path": folder.path})
+    if folder.kind == "pictures":
+        return Source("files", {"column": "image", "path": folder.path})
+    if folder.kind == "texts":
+        encoding, notes = encoding_of(folder.root / folder.files[0])
+        return Source(
+            "texts", {"path": folder.path, **({} if encoding == "utf-8" else {"encoding": encoding})}, [], notes
+        )
     path = folder.root / folder.files[0]
     with path.open("rb") as file:
         start = file.read(PIECE_BYTES)
