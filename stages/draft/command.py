@@ -53,6 +53,7 @@ def commands(made: Draft, arguments: Namespace) -> list[str]:
         found.append(shlex.join(["python", "-m", "stages.contract", "draft", *map(str, arguments.files), *options]))
     found.append(f"python -m stages.fetch --refresh {name}")
     found.append(f"dvc repro package@{name}")
-    if made.plan.source.format == "csv" and len(made.place.paths) == 1 and arguments.files[0].is_file():
+    plain = made.plan.source.format == "csv" and not {"header", "skip_rows"} & set(made.plan.source.options)
+    if plain and len(made.place.paths) == 1 and arguments.files[0].is_file():
         found.append(f"python data/bundle/{name}/predict.py {shlex.quote(made.place.paths[0].as_posix())}")
     return found

@@ -3,7 +3,6 @@
 A guess is tried: the column's own `clean` must take the values that it was guessed from.
 """
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow as pa
 
 from stages.contract.column import MISSING
 from stages.contract.loader import choose, declare
-from stages.draft import dates, names, quantities
+from stages.draft import dates, names, pictures, quantities
 from stages.draft.profile import Profile, is_bytes
 
 MAX_LISTED = 20
@@ -99,7 +98,7 @@ def image(profile: Profile) -> Guess | None:
     """Bytes are pictures: one size for all, at most PIXELS a side."""
     if not is_bytes(profile.typed):
         return None
-    sizes, modes, broken = measure(profile.values.drop_null().slice(0, MEASURED).to_pylist())
+    sizes, modes, broken = pictures.measure(profile.values.drop_null().slice(0, MEASURED).to_pylist())
     if not sizes:
         return Guess({"type": "text", "input": False}, [], ["bytes that are no pictures"], "bytes that are no pictures")
     height, width = (int(np.median([size[side] for size in sizes])) for side in (1, 0))
@@ -116,21 +115,6 @@ def image(profile: Profile) -> Guess | None:
     if broken:
         made.warnings.append(f"{broken} of {len(sizes) + broken} looked at cannot be opened")
     return made
-
-
-def measure(contents: list[bytes]) -> tuple[list[tuple[int, int]], set[str], int]:
-    """Width and height, and the modes, of the pictures among some bytes, and how many are none."""
-    from PIL import Image
-
-    sizes, modes, broken = [], set(), 0
-    for content in contents:
-        try:
-            with Image.open(io.BytesIO(content)) as picture:  # reads the header alone
-                sizes.append(picture.size)
-                modes.add(picture.mode)
-        except Exception:  # Pillow's openers raise whatever a broken file makes them
-            broken += 1
-    return sizes, modes, broken
 
 
 def boolean(profile: Profile) -> Guess | None:

@@ -19,6 +19,7 @@ COUNT_WORDS = set(
 SHARE_WORDS = set("share rate ratio prob probability fraction anteil 比例 率".split())
 PERCENT_WORDS = set("pct percent percentage prozent % 百分比".split())
 TIME_WORDS = set("time date ts timestamp epoch created updated at datetime seen 日期 时间".split())
+PART_WORDS = set("year month day week quarter part split fold batch chunk partition 年 月".split())
 PERSONAL = {
     "email": "email mail 邮箱 correo".split(),
     "phone": "phone telephone mobile tel fax telefon cell 手机 电话 手机号".split(),

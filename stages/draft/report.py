@@ -43,10 +43,10 @@ def rows(plan: Plan) -> list[tuple[tuple[str, ...], str]]:
         elif guess.warnings:
             colour = YELLOW
         missing = f"{profile.missing_share:.1%}" if profile.missing_share else ""
-        said = [guess.left_out and f"left out: {guess.left_out}", *guess.warnings, *guess.notes]
+        said = [f"left out: {guess.left_out}"] if guess.left_out else [*guess.warnings, *guess.notes]
         if name != plan.target and not guess.left_out and not guess.declaration.get("input", True):
             said.insert(0, "kept from the model")
-        cells = (name, kind, missing, f"{len(profile.words):,}", shown, "; ".join(filter(None, said)))
+        cells = (name, kind, missing, f"{len(profile.words):,}", shown, "; ".join(said))
         found.append((cells, colour))
     return found
 
@@ -83,7 +83,8 @@ def summary(plan: Plan, commands: Sequence[str], *, colour: bool) -> str:
     lines += [*table(plan, colour=colour), ""]
     goal = f"predicts {plan.label or plan.target}" + (f' (positive: "{plan.positive}")' if plan.positive else "")
     split = plan.sections["examples"].get("split", {})
-    goal += f", split by {split['key']}" if "key" in split else ", split at random"
+    by = split.get("key") or ("the folders" if split.get("by") == "official" else "")
+    goal += f", split by {by}" if by else ", split at random"
     goal += f", model {plan.sections['train']['model']}"
     lines.append(paint(goal, GREEN, colour))
     if plan.rivals:

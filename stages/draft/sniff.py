@@ -5,6 +5,7 @@ Nothing is executed, unpacked or read whole.
 
 import codecs
 import csv
+import gzip
 import io
 import re
 import shlex
@@ -36,7 +37,8 @@ MARKS_OF_PACKING = {
     b"BZh": (".bz2", "bunzip2 -k"),
     b"\xfd7zXZ": (".xz", "unxz -k"),
 }
-PACKED: set[str] = set()  # what the readers of ingest unpack themselves
+UNPACKING = Path(__file__).parent.parent / "ingest" / "_text.py"
+PACKED = {".gz", ".zst"} if UNPACKING.exists() else set()  # what the readers of ingest unpack themselves
 ASIAN = {"euc_kr": 0.9, "shift_jis": 0.7, "gb18030": 0.7, "big5": 0.7}  # share of signs that are common there
 EUROPEAN = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r")
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -54,6 +56,8 @@ class Source:
 
 def pieces(path: Path) -> list[bytes]:
     """The start, the middle and the end of a file; whole lines but for the last."""
+    if path.suffix.lower() in PACKED:
+        return [unpacked(path)]
     size = path.stat().st_size
     places = [0] if size <= 3 * PIECE_BYTES else [0, size // 2, size - PIECE_BYTES]
     found = []
@@ -63,6 +67,17 @@ def pieces(path: Path) -> list[bytes]:
             piece = file.read(3 * PIECE_BYTES if len(places) == 1 else PIECE_BYTES)
             found.append(piece if place == 0 else piece[piece.find(b"\n") + 1 :])
     return found
+
+
+def unpacked(path: Path) -> bytes:
+    """The start of what a packed file holds: no more is unpacked, whatever it grows to."""
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path) as file:
+            return file.read(3 * PIECE_BYTES)
+    import zstandard
+
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+        return bytes(stream.read(3 * PIECE_BYTES))
 
 
 def sniff(folder: Folder) -> Source:

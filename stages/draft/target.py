@@ -7,7 +7,7 @@ from stages.core.errors import DataError, suggest
 from stages.draft import names
 from stages.draft.guess import PAIRS, Guess, numbers_of, spellings
 from stages.draft.plan import Plan
-from stages.draft.profile import Profile
+from stages.draft.profile import Profile, to_numbers
 from stages.draft.quantities import plain
 
 MAX_CLASSES = 30
@@ -64,6 +64,8 @@ def score(plan: Plan, name: str) -> float:
     total = 0.2 + 2 * names.target_score(name)
     total += 0.8 * (name == listed[-1]) + 0.2 * (name == listed[0])
     total -= 0.3 * (profile.missing_share > 0.05)
+    total -= 0.8 * (names.has(name, names.TIME_WORDS | names.PART_WORDS) and not names.target_score(name))
+    total -= 0.4 * (guess.declaration["type"] == "number" and not names.target_score(name))
     if is_class(profile, guess):
         return total + 0.5 * (len(profile.words) == 2) + 0.2 * (len(profile.words) <= 5)
     return 0.4 * total if guess.declaration["type"] == "number" and len(profile.words) > 10 else 0.0
@@ -76,6 +78,8 @@ def classify(plan: Plan, profile: Profile) -> None:
     merged = spellings(profile.words)
     totals = {word: counts[word] + sum(counts[alias] for alias in aliases) for word, aliases in merged.items()}
     kept = {word: merged[word] for word, count in totals.items() if count >= MIN_CLASS_ROWS}
+    if np.isfinite(to_numbers(list(kept))).all():
+        kept = dict(sorted(kept.items(), key=lambda item: float(item[0])))
     rare = sorted(set(totals) - set(kept))
     shares = ", ".join(f"{word} {totals[word] / sum(totals.values()):.1%}" for word in kept)
     guess = Guess({"type": "category"}, [f"the target: {shares}", *notes])
@@ -91,7 +95,7 @@ def classify(plan: Plan, profile: Profile) -> None:
     if rare:
         guess.warnings.append(f"classes of fewer than {MIN_CLASS_ROWS} rows are rejected: {', '.join(rare[:5])}")
     if len(kept) == 2 and not typed_words:
-        plan.positive = positive_of(list(kept))
+        plan.positive = positive_of(sorted(kept, key=lambda word: -totals[word]))
     plan.guesses[profile.name] = guess
     share = min(totals[word] for word in kept) / sum(totals.values())
     if share < 0.1 and len(kept) == 2:
