@@ -76,7 +76,7 @@ def unpacked(path: Path) -> bytes:
             return file.read(3 * PIECE_BYTES)
     import zstandard
 
-    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as stream:
+    with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as stream:
         return bytes(stream.read(3 * PIECE_BYTES))
 
 

@@ -67,7 +67,8 @@ def score(plan: Plan, name: str) -> float:
     total -= 0.8 * (names.has(name, names.TIME_WORDS | names.PART_WORDS) and not names.target_score(name))
     total -= 0.4 * (guess.declaration["type"] == "number" and not names.target_score(name))
     if is_class(profile, guess):
-        return total + 0.5 * (len(profile.words) == 2) + 0.2 * (len(profile.words) <= 5)
+        yes_or_no = 0.1 * (guess.declaration["type"] == "boolean")
+        return total + 0.5 * (len(profile.words) == 2) + 0.2 * (len(profile.words) <= 5) + yes_or_no
     return 0.4 * total if guess.declaration["type"] == "number" and len(profile.words) > 10 else 0.0
 
 
