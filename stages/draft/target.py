@@ -61,7 +61,7 @@ def score(plan: Plan, name: str) -> float:
     """How likely a column is what one wants to predict; 0 where it cannot be."""
     profile, guess = plan.profiles[name], plan.guesses[name]
     listed = list(plan.profiles)
-    total = 0.2 + 2 * names.target_score(name)
+    total: float = 0.2 + 2 * names.target_score(name)
     total += 0.8 * (name == listed[-1]) + 0.2 * (name == listed[0])
     total -= 0.3 * (profile.missing_share > 0.05)
     total -= 0.8 * (names.has(name, names.TIME_WORDS | names.PART_WORDS) and not names.target_score(name))
