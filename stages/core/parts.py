@@ -4,11 +4,13 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 BATCH_ROWS = 131_072
+COUNTING = "_record"
 COMPRESSION = {"compression": "zstd", "compression_level": 1}
 
 
@@ -50,16 +52,24 @@ def batches(
                 yield pa.Table.from_batches([batch])
 
 
+def encodings(schema: pa.Schema) -> dict[str, Any]:
+    """Record numbers count up: as differences they take no room, and half the time of a dictionary that never fits."""
+    if COUNTING not in schema.names:
+        return {}
+    others = [name for name in schema.names if name != COUNTING]
+    return {"use_dictionary": others or False, "column_encoding": {COUNTING: "DELTA_BINARY_PACKED"}}
+
+
 class Writer:
     """A Parquet file that takes its schema from the first table, unless one is given."""
 
     def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
         self.path = path
-        self.writer = pq.ParquetWriter(path, schema, **COMPRESSION) if schema else None
+        self.writer = pq.ParquetWriter(path, schema, **COMPRESSION, **encodings(schema)) if schema else None
 
     def write(self, table: pa.Table) -> None:
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, table.schema, **COMPRESSION)
+            self.writer = pq.ParquetWriter(self.path, table.schema, **COMPRESSION, **encodings(table.schema))
         if table.num_rows:
             self.writer.write_table(table)
 

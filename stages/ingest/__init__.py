@@ -23,7 +23,7 @@ from stages.contract.section import parse
 from stages.core import cli, store
 from stages.core.errors import ContractError, DataError, suggest
 from stages.core.files import hash_json, read_json, write_json
-from stages.core.parts import COMPRESSION, Writer, link
+from stages.core.parts import Writer, link
 from stages.ingest._parts import file_name, partition
 
 FILE, RECORD = "_file", "_record"
@@ -108,16 +108,24 @@ def number_records(records: pa.Table, file: str, places: np.ndarray) -> pa.Table
     )
 
 
+def malformed_row(file: str, place: int, text: str, reason: str, *, line: int | None = None) -> dict[str, Any]:
+    """One row of MALFORMED: what could not be read, where, and why."""
+    return {FILE: file, RECORD: place, "_line": line, "text": text, "reason": reason}
+
+
+def absent(file: str, name: str, found: Sequence[str], declared: str = "the contract") -> DataError:
+    return DataError(
+        f"{file} has no column {name!r}, which {declared} declares.{suggest(name, found)} Found: "
+        f"{', '.join(found[:30])}. Mend the name in params.yaml."
+    )
+
+
 def select(records: pa.Table, columns: Mapping[str, Any], pipeline: str) -> pa.Table:
     """The declared columns and the record's place. Raises DataError naming a column that is absent."""
     found = [name for name in records.column_names if name not in (FILE, RECORD)]
     for name in columns:
         if name not in found:
-            listing = ", ".join(found[:30])
-            raise DataError(
-                f"{records[FILE][0]} has no column {name!r}, which {pipeline}.columns declares."
-                f"{suggest(name, found)} Found: {listing}. Mend the name in params.yaml."
-            )
+            raise absent(str(records[FILE][0]), name, found, f"{pipeline}.columns")
     return records.select([*columns, FILE, RECORD])
 
 
@@ -164,7 +172,8 @@ def fit(records: pa.Table, schema: pa.Schema) -> pa.Table:
             if records.schema.field(item.name).type != item.type
         ]
         raise DataError(
-            f"{records[FILE][0]}: {'; '.join(changed)}: {error}. Make the types agree in the source, or write text there."
+            f"{records[FILE][0]}: {'; '.join(changed)}: {error}. Make the types agree in the source, or write text "
+            "there."
         ) from None
 
 

@@ -100,7 +100,8 @@ def pieces(blocks: Iterable[Block], source: Source, at: Position) -> Iterator[Pi
         damaged = MARK_BYTES in carry
         if len(carry) > 2 * MAX_RECORD_BYTES:
             raise DataError(
-                f"{source.name} line {at.line} is longer than {2 * MAX_RECORD_BYTES:,} bytes. Check that it is a CSV file."
+                f"{source.name} line {at.line} is longer than {2 * MAX_RECORD_BYTES:,} bytes. Check that it is a CSV "
+                "file."
             )
 
 
@@ -146,7 +147,8 @@ def well_quoted(array: np.ndarray, quotes: np.ndarray, dialect: Dialect) -> bool
     delimiter = ord(dialect.delimiter)
 
     def bounds(values: np.ndarray) -> np.ndarray:
-        return (values == delimiter) | (values == LF) | (values == CR)
+        found: np.ndarray = (values == delimiter) | (values == LF) | (values == CR)
+        return found
 
     doubled = np.zeros(len(opening), bool)
     doubled[1:] = opening[1:] == closing[: len(opening) - 1] + 1

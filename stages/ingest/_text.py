@@ -159,8 +159,8 @@ def refuse_binary(head: bytes, name: str, encoding: str) -> None:
         )
     if b"\0" in head.partition(b"\n")[0] and not wide:
         raise DataError(
-            f"{name} is not text: it begins with {head[:8].hex(' ')} and holds NUL bytes. Leave it out by ingest.files, "
-            "or set ingest.encoding (utf-16?)."
+            f"{name} is not text: it begins with {head[:8].hex(' ')} and holds NUL bytes. Leave it out by "
+            "ingest.files, or set ingest.encoding (utf-16?)."
         )
 
 

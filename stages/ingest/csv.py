@@ -13,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from stages.contract.section import Section
 from stages.core.errors import DataError
-from stages.ingest import Batch, Raw, number_records
+from stages.ingest import Batch, Raw, malformed_row, number_records
 from stages.ingest._dialect import QUOTES, guess, guess_quote, has_header, reader_options, rows
 from stages.ingest._parts import Unit, matching
 from stages.ingest._scan import LINE, Bad, Dialect, Piece, Position, Source, count_lines, grammar, pieces, readable
@@ -192,8 +192,8 @@ def check_names(names: list[str], sample: str, raw: Raw, name: str, dialect: Dia
         better = guess(sample, quotes=(dialect.quote,))
         if better.delimiter != dialect.delimiter and better.num_fields > len(names):
             raise DataError(
-                f"{name}: parted by {dialect.delimiter!r} the header is {', '.join(names[:3])[:100]!r}. It looks parted "
-                f"by {better.delimiter!r}, into {better.num_fields} columns. Set ingest.delimiter: "
+                f"{name}: parted by {dialect.delimiter!r} the header is {', '.join(names[:3])[:100]!r}. It looks "
+                f"parted by {better.delimiter!r}, into {better.num_fields} columns. Set ingest.delimiter: "
                 f"{show_delimiter(better.delimiter)}"
             )
     counts = Counter(names)
@@ -245,13 +245,7 @@ def parse(piece: Piece, source: Source, names: Sequence[str], wanted: Sequence[s
         for place, row in zip(odd.tolist(), ragged, strict=True)
     ] + hint(piece.bad, source.encoding)  # fmt: skip
     malformed = [
-        {
-            "_file": source.name,
-            "_record": line.place,
-            "_line": line.line,
-            "text": readable(line.text),
-            "reason": line.reason,
-        }
+        malformed_row(source.name, line.place, readable(line.text), line.reason, line=line.line)
         for line in sorted(bad, key=lambda line: line.place)
     ]
     return Batch(number_records(table, source.name, np.delete(piece.places, odd)), malformed)
