@@ -241,7 +241,7 @@ def split_lines(data: bytes) -> pa.Array:
     """One string a line, cut by offsets into the same bytes: no copy, no loop."""
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
     if not data.endswith(b"\n"):
-        ends = np.append(ends, len(data))
+        ends = np.append(ends, len(data) - 1)
     offsets = np.concatenate([[0], ends + 1]).astype(np.int32)
     whole = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
     import pyarrow.compute as pc
