@@ -86,8 +86,8 @@ def read_lines(
     paths = [path for column in columns for path in (pointer([column]), pointer(column.split(".")))]
     listing = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     query = (
-        "SELECT CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END AS sound, CASE WHEN json_valid(line) THEN "
-        f"json_extract_string(line, [{listing}]) END AS found FROM lines"
+        "SELECT CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END AS sound, CASE WHEN json_valid(line) "
+        f"THEN json_extract_string(line, [{listing}]) END AS found FROM lines"
     )
     parsed = run(connection, query, "lines", found)
     blank = np.asarray(pc.equal(pc.utf8_trim_whitespace(found), ""))

@@ -42,7 +42,7 @@ def test_every_line_is_a_record_or_malformed_with_its_number_and_reason(rows):
     assert [row["id"] for row in records] == ["007", None, "last"]
     assert [(row["_line"], row["text"], row["reason"][:40]) for row in malformed] == [
         (4, "[1,2]", "a JSON list, not an object"),
-        (5, '{"id":1', "not JSON: Expecting ',' delimiter: line 1"),
+        (5, '{"id":1', "not JSON: Expecting ',' delimiter: line "),
         (6, '{"id":"\\xff"}', "bytes that are not text in ingest.encodi"),
         (7, '"text"', "a JSON str, not an object"),
     ]
