@@ -164,12 +164,12 @@ class Downloads:
             self.bar.keep(num_bytes)
             try:
                 for chunk in reply.chunks:
-                    if self.bar.stopped.is_set():
-                        raise Stopped
                     part.write(chunk)
                     digest.update(chunk)
                     num_bytes += len(chunk)
                     self.bar.add(len(chunk))
+                    if self.bar.stopped.is_set():
+                        raise Stopped
                     if num_bytes > most:
                         break
             except BaseException:
