@@ -115,7 +115,7 @@ def check_scheme(address: Address, text: str) -> None:
         hint = " For files below the project write their path." if scheme in ("file", "local") else ""
         raise ValueError(
             f"an address of the kinds https, s3, gs, az or another that fsspec knows; {text} has the kind "
-            f"{scheme!r}.{hint or suggest(scheme, places)}"
+            f"{scheme!r}.{hint or suggest(scheme, [*WEB, *places])}"
         )
     bucket, slash, _ = text.partition("://")[2].partition("/")
     if has_wildcard(bucket):

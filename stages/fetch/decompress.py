@@ -35,6 +35,8 @@ def spelt(name: str) -> str:
 def opened(path: Path) -> IO[bytes]:
     """The unpacked stream of `x.gz`, `x.tar.zst` and the like; a plain one for `x.tar`."""
     packed = spelt(path.name).removeprefix(".tar")
+    if packed and path.stat().st_size == 0:  # gzip and zstd would read it as nothing, without a word
+        raise EOFError("it is empty")
     if packed == ".gz":
         return cast(IO[bytes], gzip.open(path))
     if packed == ".bz2":

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -140,12 +141,18 @@ class Downloads:
         return Content(path, seen.size, seen.sha256)
 
     def check_size(self, reply: Reply, wanted: Wanted) -> None:
-        """Before a byte is taken: the size that the server states."""
+        """Before a byte is taken: whether the size that the server states is right, allowed, and has room."""
         stated, locked = reply.version.size, wanted.locked
         if stated is not None and locked is not None and stated != locked.size:
             raise Altered(f"it has {stated:,} bytes; the lock says {locked.size:,}")
         if stated is not None and locked is None and stated > self.limits.max_file_bytes:
             raise SourceError(self.too_large(wanted))
+        free = shutil.disk_usage(self.packages.parent).free
+        if stated is not None and stated - reply.offset > free:
+            raise SourceError(
+                f"{wanted.name} has {size(stated)}, and the disk of {self.packages.parent} is too full for it: "
+                f"{size(free)} are free. Free space there, or set XDG_CACHE_HOME to another folder"
+            )
 
     def too_large(self, wanted: Wanted) -> str:
         most = size(self.limits.max_file_bytes)

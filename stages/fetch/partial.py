@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core.files import write_text
 from stages.fetch.transport import UNKNOWN, Version
 
 STALE_SECONDS = 7 * 24 * 3600  # a partial download that nobody goes on with
@@ -47,7 +46,7 @@ class Kept:
         return offset, version_in(read(self.folder / f"{self.key}.begun.json"))
 
     def begin(self, version: Version) -> None:
-        write_text(self.folder / f"{self.key}.begun.json", json.dumps(asdict(version)))
+        write(self.folder / f"{self.key}.begun.json", asdict(version))
 
     def drop(self) -> None:
         self.part.unlink(missing_ok=True)
@@ -61,7 +60,7 @@ class Kept:
             return None
 
     def remember(self, seen: Seen) -> None:
-        write_text(self.folder / f"{self.key}.json", json.dumps(asdict(seen)))
+        write(self.folder / f"{self.key}.json", asdict(seen))
 
 
 @contextmanager
@@ -72,6 +71,13 @@ def kept(url: str, folder: Path) -> Iterator[Kept]:
     with (folder / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process, however it ends
         yield Kept(folder, key)
+
+
+def write(path: Path, value: Any) -> None:
+    """Not forced to disk, unlike what is worth something: a record lost with the power costs a transfer."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value), encoding="utf-8")
+    os.replace(partial, path)
 
 
 def read(path: Path) -> Any:

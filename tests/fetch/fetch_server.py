@@ -41,6 +41,7 @@ class Web:
     pages: dict[str, Page] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
+    active: int = 0
     most_at_once: int = 0
 
     def put(self, path: str, body: bytes, **how: Any) -> str:
@@ -55,7 +56,6 @@ class Web:
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     lock = threading.Lock()
-    active = 0
 
     def __init__(self, web: Web, *args: Any) -> None:
         self.web = web
@@ -63,15 +63,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         with self.lock:
-            Handler.active += 1
-            self.web.most_at_once = max(self.web.most_at_once, Handler.active)
+            self.web.active += 1
+            self.web.most_at_once = max(self.web.most_at_once, self.web.active)
         try:
             self.reply(self.path.split("?")[0])
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         finally:
             with self.lock:
-                Handler.active -= 1
+                self.web.active -= 1
 
     def reply(self, path: str) -> None:
         page = self.web.pages.get(path)

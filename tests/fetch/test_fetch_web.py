@@ -195,7 +195,15 @@ def test_many_files_come_side_by_side(project: Project, web: Web) -> None:
     hold = threading.Event()
     body = b"x" * 150_000
     project.declare(*[web.put(f"/{number}.csv", body, faults=[("pause", hold)]) for number in range(12)])
-    threading.Timer(1.0, hold.set).start()
+
+    def release() -> None:
+        deadline = time.monotonic() + 10
+        while web.active < 8 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.2)  # time enough for a ninth
+        hold.set()
+
+    threading.Thread(target=release).start()
     project.refresh()
     assert web.most_at_once == 8
     project.fetch()
