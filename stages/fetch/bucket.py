@@ -23,7 +23,7 @@ class Found:
 
     name: str
     url: str
-    size: int | None
+    version: Version
 
 
 def filesystem(address: Address) -> Any:
@@ -53,7 +53,7 @@ def find(address: Address, system: Any) -> list[Found]:
     except Exception as error:
         raise Unreachable(reason(error, address.scheme)) from None
     files = {path.removeprefix(base): info for path, info in listing.items() if info.get("type") == "file"}
-    found = [Found(name, folder + name, version_of(info).size) for name, info in files.items() if wanted(name)]
+    found = [Found(name, folder + name, version_of(info)) for name, info in files.items() if wanted(name)]
     if not found:
         raise Unreachable(f"no file is at {address.place}")
     return sorted(found, key=lambda one: one.name)
@@ -94,7 +94,7 @@ def pieces(stream: Any, start: int, scheme: str) -> Iterator[bytes]:
 
 def version_of(info: Mapping[str, Any]) -> Version:
     etag = next((str(info[key]) for key in ETAGS if info.get(key)), "")
-    modified = next((str(info[key]) for key in TIMES if info.get(key)), "")
+    modified = next((str(info[key]) for key in TIMES if info.get(key)), "") if not etag else ""  # spelt in many ways
     size = info.get("size")
     return Version(etag, modified, int(size) if size is not None else None)
 

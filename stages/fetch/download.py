@@ -16,7 +16,7 @@ from stages.fetch.cache import cached
 from stages.fetch.lock import Altered, File, Package
 from stages.fetch.meter import size
 from stages.fetch.partial import Kept, Seen, kept
-from stages.fetch.transport import UNKNOWN, Reply, Unreachable
+from stages.fetch.transport import UNKNOWN, Reply, Unreachable, Version
 
 ATTEMPTS = 4  # in a row without progress
 BACKOFF_SECONDS = 0.5  # before the second attempt, doubled for each further one
@@ -27,11 +27,14 @@ Open = Callable[..., AbstractContextManager[Reply]]  # opened(url, offset=…, v
 
 @dataclass(frozen=True)
 class Wanted:
-    """One remote file. `urls` are its mirrors in order; `locked` says which bytes it must be."""
+    """One remote file. `urls` are its mirrors in order; `locked` says which bytes it must be;
+    `version` is what a listing has just told of the first.
+    """
 
     name: str
     urls: tuple[str, ...]
     locked: File | Package | None = None
+    version: Version = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,15 @@ class Downloads:
     def transfer(self, url: str, wanted: Wanted, files: Kept) -> Content:
         """What is missing of a file, appended to what is here. Raises Unreachable and Altered."""
         offset, version = files.begun()
+        offset = min(offset, (version.size or offset) - 1) if offset else 0  # killed at the end: ask for a byte
         if offset and not version.known and wanted.locked is None:
             files.drop()  # nothing would tell whether both halves are of one file
             offset = 0
         seen = None if offset or wanted.locked is not None else files.seen()
         path = cached(wanted.name, seen.sha256, folder=self.packages) if seen else None
         unless = seen.version if seen and path else UNKNOWN
+        if seen and path and url == wanted.urls[0] and unless.same(wanted.version):
+            return self.at_hand(path, seen.size, seen.sha256)
         with self.opened(url, offset=offset, version=version, unless=unless) as reply:
             if seen and path and (reply.unchanged or unless.same(reply.version)):
                 return self.at_hand(path, seen.size, seen.sha256)

@@ -18,7 +18,7 @@ from stages.fetch.download import Content, Downloads, Stopped, Wanted
 from stages.fetch.lock import Source
 from stages.fetch.pattern import fixed_folder
 from stages.fetch.sources import parse
-from stages.fetch.transport import Reply, Unreachable
+from stages.fetch.transport import UNKNOWN, Reply, Unreachable
 
 if TYPE_CHECKING:
     from httpx2 import Client
@@ -75,7 +75,13 @@ def listed(address: Address, mirrors: Sequence[str], connections: Connections) -
         except Unreachable as error:
             problems.append(f"\n  - {error}")
             continue
-        return {file.name: Wanted(file.name.rsplit("/", 1)[-1], urls_of(file.name, places)) for file in found}
+        first = place == address.place
+        return {
+            file.name: Wanted(
+                file.name.rsplit("/", 1)[-1], urls_of(file.name, places), version=file.version if first else UNKNOWN
+            )
+            for file in found
+        }
     raise SourceError(f"{address.place} could not be listed:{''.join(problems)}\nCheck the address and the credentials")
 
 

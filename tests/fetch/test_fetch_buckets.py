@@ -103,6 +103,20 @@ def test_a_part_of_an_object_is_gone_on_with(project: Project, s3: Any) -> None:
     assert project.raw() == {"big.bin": BIG}
 
 
+def test_another_bucket_stands_in_for_a_glob(project: Project, s3: Any) -> None:
+    s3.create_bucket(Bucket="copy")
+    for name in ("a.csv", "2024/b.csv"):
+        s3.put_object(Bucket="copy", Key=f"shop/{name}", Body=SALES)
+    project.declare({"url": "s3://raw/data/**/*.csv", "mirrors": ["s3://copy/shop/**/*.csv"]})
+    project.refresh()
+    assert [file.path for file in project.lock().files] == ["2024/b.csv", "a.csv"]
+    for path in project.packages.rglob("*.csv"):
+        path.unlink()
+    fill(s3, **{"data/a.csv": SALES})
+    project.fetch()
+    assert project.raw() == {"a.csv": SALES, "2024/b.csv": SALES}
+
+
 def test_an_archive_in_a_bucket_is_unpacked(project: Project, s3: Any) -> None:
     fill(s3, **{"month.tgz": tar_bytes({"data/a.csv": SALES, "readme.txt": b"no"})})
     project.declare("s3://raw/month.tgz#data/*.csv")
@@ -157,6 +171,6 @@ def test_a_store_of_another_kind_is_reached_through_fsspec(project: Project) -> 
     system.pipe("/data/a.csv", SALES)
     place = address.Address("memory", "memory://data/*.csv")
     found = bucket.find(place, system)
-    assert [(file.name, file.url, file.size) for file in found] == [("a.csv", "memory://data/a.csv", 29)]
+    assert [(file.name, file.url, file.version.size) for file in found] == [("a.csv", "memory://data/a.csv", 29)]
     with bucket.opened(system, found[0].url, offset=20) as reply:
         assert (reply.offset, b"".join(reply.chunks)) == (20, SALES[20:])

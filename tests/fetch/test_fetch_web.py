@@ -161,6 +161,17 @@ def test_a_kill_leaves_a_part_that_the_next_run_goes_on_from(project: Project, w
     assert web.asked[-1].status == 206
 
 
+def test_a_kill_after_the_last_byte_costs_one_byte(project: Project, web: Web) -> None:
+    project.declare(web.put("/big.bin", BIG, faults=[("cut", 2_000_000), 404]))
+    with pytest.raises(SourceError):
+        project.refresh()
+    next(project.downloads.glob("*.part")).write_bytes(BIG)
+    project.refresh()
+    project.fetch()
+    assert project.raw() == {"big.bin": BIG}
+    assert web.answered("/big.bin")[-1] == (206, 1)
+
+
 def test_refresh_transfers_only_what_is_new_or_changed(
     project: Project, web: Web, capsys: pytest.CaptureFixture[str]
 ) -> None:
