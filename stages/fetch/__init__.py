@@ -16,9 +16,9 @@ from pydantic import BeforeValidator, Field
 from stages import contract
 from stages.core import cli, files
 from stages.core.errors import SourceError
+from stages.fetch.bounds import Limits
 
 if TYPE_CHECKING:
-    from stages.fetch.bounds import Limits
     from stages.fetch.lock import Changes, Lock
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -78,9 +78,9 @@ class Section(contract.Section):
     """`<pipeline>.fetch`. Archives keep their files below `#`; paths start at params.yaml's folder."""
 
     from_: Annotated[tuple[str | Mirrored, ...], BeforeValidator(listed)] = Field(alias="from")
-    max_file_bytes: int = Field(default=50_000_000_000, gt=0)  # of one download
-    max_unpacked_bytes: int = Field(default=16_000_000_000, gt=0)  # of one archive
-    max_unpack_ratio: int = Field(default=250, gt=0)  # unpacked to packed bytes of one archive
+    max_file_bytes: int = Field(default=Limits.max_file_bytes, gt=0)  # of one download
+    max_unpacked_bytes: int = Field(default=Limits.max_unpacked_bytes, gt=0)  # of one archive
+    max_unpack_ratio: int = Field(default=Limits.max_unpack_ratio, gt=0)  # unpacked to packed bytes of one archive
 
     @property
     def mirrors(self) -> dict[str, tuple[str, ...]]:
@@ -91,9 +91,7 @@ class Section(contract.Section):
         }
 
     @property
-    def limits(self) -> "Limits":
-        from stages.fetch.bounds import Limits
-
+    def limits(self) -> Limits:
         return Limits(self.max_file_bytes, self.max_unpacked_bytes, self.max_unpack_ratio)
 
 

@@ -1,4 +1,4 @@
-"""What both ways to reach a remote file, web.py and bucket.py, have in common: what they answer and how they fail."""
+"""A request for a remote file in, its version and its bytes out, or why not: what web.py and bucket.py share."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

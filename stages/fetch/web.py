@@ -63,7 +63,10 @@ def opened(
     except InvalidURL as error:
         raise Unreachable(f"{error}") from None
     except HTTPError as error:
-        raise Unreachable(f"{error or type(error).__name__}", retry=True) from None
+        text = f"{error}" or type(error).__name__
+        if "CERTIFICATE_VERIFY_FAILED" in text:
+            raise Unreachable(f"{text} (SSL_CERT_FILE names further authorities)") from None
+        raise Unreachable(text, retry=True) from None
 
 
 @contextmanager

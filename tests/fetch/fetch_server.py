@@ -2,10 +2,13 @@
 
 import hashlib
 import http.server
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 MODIFIED = "Wed, 21 Oct 2015 07:28:00 GMT"
@@ -60,6 +63,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def __init__(self, web: Web, *args: Any) -> None:
         self.web = web
         super().__init__(*args)
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # a client that was killed, or has heard enough
+            super().handle()
 
     def do_GET(self) -> None:
         with self.lock:
@@ -132,10 +139,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def start(web: Web) -> Callable[[], None]:
-    """Serve until the returned function is called."""
+def start(web: Web, certificate: Path | None = None) -> Callable[[], None]:
+    """Serve until the returned function is called; over https with a certificate and its key."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, web))
-    web.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    web.url = f"{'https' if certificate else 'http'}://localhost:{server.server_port}"
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def stop() -> None:

@@ -1,5 +1,7 @@
 """https sources, here from a server on this machine: mirrors, redirects, faults, resume, refresh."""
 
+import datetime
+import hashlib
 import json
 import os
 import signal
@@ -7,12 +9,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from fetch_project import SALES, Project
-from fetch_server import Web
+from fetch_server import Web, start
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from stages.core.errors import SourceError
 from stages.fetch import web as transport
@@ -269,6 +277,64 @@ def test_redirects_are_followed_but_not_for_ever(project: Project, web: Web) -> 
         project.refresh()
 
 
+@pytest.fixture
+def https(project: Project, tmp_path: Path) -> Iterator[Web]:
+    """A server on this machine whose certificate nobody knows yet: localhost.pem."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    start_of_time = datetime.datetime(2020, 1, 1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(start_of_time)
+        .not_valid_after(datetime.datetime(2120, 1, 1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    (tmp_path / "localhost.pem").write_bytes(certificate.public_bytes(pem) + private)
+    served = Web()
+    stop = start(served, tmp_path / "localhost.pem")
+    yield served
+    stop()
+
+
+def test_https_asks_for_a_certificate_and_never_goes_on_over_http(
+    project: Project, https: Web, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.declare(https.put("/a.csv", SALES))
+    with pytest.raises(SourceError, match=r"a\.csv: .*certificate.* \(SSL_CERT_FILE names further authorities\)"):
+        project.refresh()
+    assert https.asked == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(project.root / "localhost.pem"))
+    project.refresh()
+    project.fetch()
+    assert project.raw() == {"a.csv": SALES}
+    https.redirects["/b.csv"] = web.put("/b.csv", SALES)
+    project.declare(https.url + "/b.csv")
+    with pytest.raises(SourceError, match=r"it redirects to http://localhost:\d+/b\.csv, which is not https"):
+        project.refresh()
+    assert web.asked == []
+
+
+examples = count()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, len(BIG) - 1), max_size=3), ranges=st.booleans(), etag=st.booleans())
+def test_however_often_it_breaks_the_bytes_are_the_same(
+    project: Project, web: Web, cuts: list[int], ranges: bool, etag: bool
+) -> None:
+    name = f"/{next(examples)}.bin"
+    body = BIG + name.encode()
+    faults = [("cut", cut) for cut in cuts]
+    project.declare(web.put(name, body, faults=faults, ranges=ranges, etag=etag, modified=False))
+    project.refresh()
+    lock = project.lock().files[0]
+    assert (lock.size, lock.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+
+
 @pytest.mark.parametrize("sized", [True, False])
 def test_a_file_larger_than_declared_is_refused(project: Project, web: Web, sized: bool) -> None:
     project.declare(web.put("/big.bin", BIG, sized=sized), max_file_bytes=1_000_000)
@@ -287,7 +353,7 @@ def test_a_web_page_in_place_of_the_file_is_refused(project: Project, web: Web) 
 
 
 def test_netrc_gives_the_password(project: Project, web: Web, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "netrc").write_text("machine 127.0.0.1 login shop password secret\n")
+    (tmp_path / "netrc").write_text("machine localhost login shop password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     project.declare(web.put("/a.csv", SALES))
     project.refresh()
