@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from stages.core.errors import SourceError
 from stages.fetch.address import SAME, Address, credentials
 from stages.fetch.pattern import fixed_folder, matcher
 from stages.fetch.transport import UNKNOWN, Reply, Unreachable, Version
@@ -27,7 +26,7 @@ class Found:
 
 
 def filesystem(address: Address) -> Any:
-    """fsspec's file system for an address. Raises SourceError that names the package which is missing."""
+    """fsspec's file system for an address. Raises Unreachable, with the package that is missing."""
     from fsspec.core import url_to_fs
 
     try:
@@ -35,11 +34,9 @@ def filesystem(address: Address) -> Any:
     except ImportError as error:
         package = PACKAGES.get(SAME.get(address.scheme, address.scheme))
         fix = f"Install it: `pip install {package}`" if package else str(error)
-        raise SourceError(
-            f"{address.place} needs an implementation of {address.scheme}:// for fsspec, which is not installed. {fix}"
-        ) from None
+        raise Unreachable(f"it needs an implementation of {address.scheme}://, which is not installed. {fix}") from None
     except Exception as error:  # what an implementation raises is its own affair
-        raise SourceError(f"{address.place} cannot be opened: {reason(error, address.scheme)}") from None
+        raise Unreachable(reason(error, address.scheme)) from None
     return found
 
 
@@ -55,7 +52,7 @@ def find(address: Address, system: Any) -> list[Found]:
     files = {path.removeprefix(base): info for path, info in listing.items() if info.get("type") == "file"}
     found = [Found(name, folder + name, version_of(info)) for name, info in files.items() if wanted(name)]
     if not found:
-        raise Unreachable(f"no file is at {address.place}")
+        raise Unreachable("no file is there")
     return sorted(found, key=lambda one: one.name)
 
 

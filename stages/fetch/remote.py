@@ -73,7 +73,7 @@ def listed(address: Address, mirrors: Sequence[str], connections: Connections) -
         try:
             found = bucket.find(one, connections.system(one))
         except Unreachable as error:
-            problems.append(f"\n  - {error}")
+            problems.append(f"\n  - {place}: {error}")
             continue
         first = place == address.place
         return {
