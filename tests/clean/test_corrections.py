@@ -26,12 +26,11 @@ def test_what_is_personal_is_masked_in_rejects(tmp_path):
     assert "bob" not in str(report)
 
 
-@pytest.mark.parametrize("split", [None, 1, 2])
-def test_corrected_rejects_come_back(tmp_path, split):
+def test_corrected_rejects_come_back(tmp_path):
     (tmp_path / "mended.csv").write_text(
         "_file,_record,amount,mail\nraw.csv,2,12,bob@x.org\nraw.csv,9,5,e@x.org\nraw.csv,77,1,nobody@x.org\n"
     )
-    report, table, rejects = run(tmp_path, COLUMNS, ROWS, malformed=[9, 10], split=split, corrections="mended.csv")
+    report, table, rejects = run(tmp_path, COLUMNS, ROWS, malformed=[9, 10], corrections="mended.csv")
     assert sorted(table["amount"].to_pylist()) == [1, 4, 5, 12]
     assert [row["name"] for row in table.to_pylist() if row["amount"] == 12] == ["Bob"]  # a column not given stays
     assert rejects["_record"].to_pylist() == [3]
