@@ -35,7 +35,7 @@ def test_each_model_is_tested_here():
 @EVERY
 def test_a_model_says_what_may_be_declared_and_what_it_takes(name):
     module = choose("models", name, "")
-    assert set(module.SUITS) <= {"dense", "index", "set", "image"}
+    assert set(module.SUITS) <= {"dense", "index", "set", "tokens", "image"}
     assert module.Options()
     assert hasattr(module, "build") != hasattr(module, "fit")
     assert inspect.getdoc(module)
@@ -236,7 +236,7 @@ def test_a_set_is_the_sum_of_its_embeddings_over_the_root_of_their_number():
 
 
 def test_pixels_are_standardised_by_the_mean_and_deviation_of_training():
-    spec = ArraySpec("p", "image", ("f",), 2, (1, 1, 2), 0.4, 0.2)
+    spec = ArraySpec("p", "image", ("f",), 2, (1, 1, 2), (0.4,), (0.2,))
     np.testing.assert_allclose(Flat(spec)(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)), [[-2.0, 3.0]], atol=1e-6)
 
 
