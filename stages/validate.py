@@ -15,13 +15,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field, field_validator
 
 from stages.columns import module_of
 from stages.contract import Contract
 from stages.contract.section import Section as BaseSection
-from stages.core import cli
+from stages.core import cli, parts
 from stages.core.errors import ContractError, suggest
 from stages.core.files import read_json, write_json
 
@@ -212,8 +211,7 @@ def verdict(results: list[dict[str, Any]]) -> dict[str, Any]:
 def validate(folder: Path, contract: Contract) -> dict[str, Any]:
     """The report on `folder`'s table: verdict, reasons, and every result."""
     section = contract.section("validate", Section)
-    with (folder / "table.parquet").open("rb") as file:
-        table = pq.read_table(file)
+    table = parts.read(folder / "table")
     suite = derive_suite(contract.columns, section)
     results = run_suite(suite, to_frame(table, contract.columns), f"{contract.pipeline}.validate")
     results += check_rejects(read_json(folder / "report.json"))

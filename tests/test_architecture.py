@@ -8,7 +8,7 @@ import pytest
 from stages.contract import STAGES
 
 ROOT = Path(__file__).parent.parent
-SEAMS = {"columns", "models", "targets", "training", "compression", "statistics"}
+SEAMS = {"columns", "models", "targets", "training", "compression", "statistics", "duplicates"}
 SHARED = {"contract", "core"}
 ONLY_IN = {
     "prefect": ["flows/"],

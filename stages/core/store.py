@@ -1,21 +1,26 @@
-"""Work by the hash of what it was made from: checkpoints, folds and baselines, kept between runs.
+"""Work by the hash of what it was made from: partitions, checkpoints, folds and baselines, kept between runs.
 
 It stands outside every stage's outs. Deleting it changes only time.
 """
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from stages.core.files import hash_json, replacing, sha256
+from stages.core.errors import DataError
+from stages.core.files import hash_json, read_json, replacing, sha256, write_json
 
 FOLDER = "INGOT_STORE"
-LIBRARIES = ("lightgbm", "numpy", "onnxruntime", "scikit-learn", "torch")
+LEARNING = ("lightgbm", "numpy", "onnxruntime", "scikit-learn", "torch")
+DATA = ("duckdb", "numpy", "pillow", "pyarrow")
 STAGES = Path(__file__).parent.parent
+ROOT = STAGES.parent
+GENERATIONS = 3
 
 
 class Store:
@@ -40,17 +45,41 @@ class Store:
         """Forget what is kept under a key, if anything is."""
         shutil.rmtree(self.path(kind, key), ignore_errors=True)
 
+    def retain(self, kind: str, keys: Sequence[str]) -> None:
+        """Note that this run used `keys`, and forget what none of the last three runs used."""
+        index = self.root / kind / "used.json"
+        try:
+            runs = [run for run in read_json(index) if run != sorted(keys)] if index.exists() else []
+        except DataError:
+            runs = []
+        runs = [sorted(keys), *runs][:GENERATIONS]
+        write_json(index, runs)
+        live = {key for run in runs for key in run}
+        for path in (self.root / kind).iterdir():
+            if path.is_dir() and not path.name.startswith(".") and path.name not in live:
+                shutil.rmtree(path, ignore_errors=True)
+
 
 def file_hashes(paths: Iterable[Path]) -> list[str]:
     return [sha256(path) for path in paths]
 
 
-def key(*parts: Any, code: tuple[str, ...]) -> str:
-    """A key over JSON-able parts, the versions that compute, and the text of folders of `stages/`, such as "models"."""
-    versions = {name: version(name) for name in LIBRARIES}
-    return hash_json([parts, {name: code_hash(name) for name in code}, versions])[:32]
+def key(*parts: Any, code: tuple[str, ...], libraries: tuple[str, ...] = LEARNING) -> str:
+    """A key over JSON-able parts, the versions that compute, and the text of the files and folders that `code` names.
+
+    A name is a path from the project's root, such as "serving/prepare.py", or a folder of `stages/`, such as "models".
+    """
+    return hash_json([parts, {name: code_hash(name) for name in code}, versions(libraries)])[:32]
 
 
+@cache
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    return {name: version(name) for name in libraries}
+
+
+@cache
 def code_hash(name: str) -> str:
-    """SHA-256 over the Python files of `stages/<name>/`, in the order of their names."""
-    return hash_json([(path.name, sha256(path)) for path in sorted((STAGES / name).glob("*.py"))])
+    """SHA-256 over the Python files of a folder, in the order of their names, or over one file."""
+    path = ROOT / name if "/" in name else STAGES / name
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return hash_json([(file.name, sha256(file)) for file in files])

@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from stages.columns import module_of
 from stages.contract import Contract
 from stages.contract.section import Section as BaseSection
-from stages.core import cli
+from stages.core import cli, parts
 from stages.core.errors import ContractError, DataError, suggest
 from stages.core.files import write_json
 from stages.examples import derive, leaks, split
@@ -146,10 +146,12 @@ def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, 
     if section.leaks.duplicates == "drop":
         report["duplicates"]["dropped"] = int(drop.sum())
         sides = np.where(drop, "", sides)
-    parts = {name: labelled.filter(pa.array(sides == name)) for name in SPLITS}
-    report["splits"] = {name: {"rows": part.num_rows, "classes": classes(part, target)} for name, part in parts.items()}
-    reasons = leaks.judge(parts, contract, report["duplicates"], section.leaks)
-    return parts, {"passed": not reasons, "reasons": reasons, **report}
+    splits = {name: labelled.filter(pa.array(sides == name)) for name in SPLITS}
+    report["splits"] = {
+        name: {"rows": part.num_rows, "classes": classes(part, target)} for name, part in splits.items()
+    }
+    reasons = leaks.judge(splits, contract, report["duplicates"], section.leaks)
+    return splits, {"passed": not reasons, "reasons": reasons, **report}
 
 
 def classes(part: pa.Table, target: str) -> dict[str, int]:
@@ -161,13 +163,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     with cli.job("examples", "clean", "verdict", "sources", argv=argv) as job:
         cli.require_passed(job["verdict"])
         check(job.contract)
-        with (job["clean"]).open("rb") as file:
-            table = pq.read_table(file)
-        parts, report = make(table, job.contract, job["sources"])
-        for name, part in parts.items():
+        splits, report = make(parts.read(job["clean"]), job.contract, job["sources"])
+        for name, part in splits.items():
             pq.write_table(part, job.out / f"{name}.parquet", compression="zstd", compression_level=1)
         write_json(job.out / "report.json", report)
-        sizes = ", ".join(f"{part.num_rows:,} {name}" for name, part in parts.items())
+        sizes = ", ".join(f"{part.num_rows:,} {name}" for name, part in splits.items())
         job.say(
             f"{report['records']:,} rows → {sizes}{'' if report['passed'] else '; REFUSED: ' + report['reasons'][0]}"
         )

@@ -2,7 +2,7 @@
 
 import codecs
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,8 @@ from pydantic import Field
 
 from stages.contract.section import Section
 from stages.core.errors import ContractError, DataError
-from stages.ingest import Batch, number_records
+from stages.ingest import Batch, Raw, number_records
+from stages.ingest._parts import Unit, matching
 
 BLOCK_BYTES = 8 << 20
 MAX_HEADER_CHARS = 1 << 20
@@ -29,18 +30,19 @@ class Options(Section):
     quote: str = Field(default='"', min_length=1, max_length=1)
 
 
-def read(folder: Path, options: Options) -> Iterator[Batch]:
+def units(raw: Raw, options: Options) -> list[Unit]:
+    return matching(raw.folder, options.files)
+
+
+def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
     try:
         codecs.lookup(options.encoding)
     except LookupError:
         raise ContractError(
             f"ingest.encoding is {options.encoding!r}, which Python does not know; try utf-8, latin-1, gb18030"
         ) from None
-    files = sorted(path for path in folder.glob(options.files) if path.is_file())
-    if not files:
-        raise DataError(f"{folder} has no file that matches ingest.files {options.files!r}")
-    for path in files:
-        yield from read_file(path, path.relative_to(folder).as_posix(), options)
+    for name in names:
+        yield from read_file(raw.folder / name, name, options)
 
 
 def read_file(path: Path, name: str, options: Options) -> Iterator[Batch]:

@@ -4,7 +4,7 @@ import gzip
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from stages.contract.section import Section
 from stages.core.errors import DataError
-from stages.ingest import Batch, number_records
+from stages.ingest import Batch, Raw, number_records
+from stages.ingest._parts import Unit
 
 UNSIGNED_BYTE = 0x08
 MAX_BYTES = 4 << 30
@@ -26,9 +27,16 @@ class Options(Section):
     splits: dict[str, dict[str, str]]
 
 
-def read(folder: Path, options: Options) -> Iterator[Batch]:
+def units(raw: Raw, options: Options) -> list[Unit]:
+    """The files of one split belong together."""
+    return [tuple(files.values()) for files in options.splits.values()]
+
+
+def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
     for split, files in options.splits.items():
-        columns = {column: to_arrow(read_idx(folder / name)) for column, name in files.items()}
+        if not set(files.values()) & set(names):
+            continue
+        columns = {column: to_arrow(read_idx(raw.folder / name)) for column, name in files.items()}
         lengths = {name: len(columns[column]) for column, name in files.items()}
         if len(set(lengths.values())) > 1:
             raise DataError(

@@ -1,8 +1,7 @@
 """Mail files in, one record each out: subject, body as a mail program shows it, and facts."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -10,9 +9,8 @@ from pydantic import field_validator
 
 from serving.mail import read_mail
 from stages.contract.section import Section
-from stages.core import cli
-from stages.core.errors import DataError
-from stages.ingest import Batch
+from stages.ingest import Batch, Raw
+from stages.ingest._parts import Unit, matching
 
 BATCH_MAILS = 1000
 
@@ -34,22 +32,20 @@ class Options(Section):
         return path
 
 
-def read(folder: Path, options: Options) -> Iterator[Batch]:
-    files = sorted(path for path in folder.glob(options.files) if path.is_file())
-    if not files:
-        raise DataError(f"{folder} has no file that matches ingest.files {options.files!r}")
-    for start in range(0, len(files), BATCH_MAILS):
+def units(raw: Raw, options: Options) -> list[Unit]:
+    return matching(raw.folder, options.files)
+
+
+def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
+    for start in range(0, len(names), BATCH_MAILS):
         records: list[dict[str, Any]] = []
         malformed: list[dict[str, Any]] = []
-        for path in files[start : start + BATCH_MAILS]:
-            name = path.relative_to(folder).as_posix()
+        for name in names[start : start + BATCH_MAILS]:
             try:
-                records.append(
-                    {**read_mail(path.read_bytes()), **from_path(name, options.path), "_file": name, "_record": 1}
-                )
+                content = (raw.folder / name).read_bytes()
+                records.append({**read_mail(content), **from_path(name, options.path), "_file": name, "_record": 1})
             except ValueError as error:
                 malformed.append({"_file": name, "_record": 1, "text": "", "reason": str(error)})
-        cli.progress(f"ingest: {min(start + BATCH_MAILS, len(files)):,} of {len(files):,} mails")
         yield Batch(pa.Table.from_pylist(records), tuple(malformed))
 
 

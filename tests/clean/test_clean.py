@@ -1,5 +1,6 @@
 """Every record in is kept, rejected with its rules, or merged; what comes in does not change what is kept."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from stages.clean import RULES, Section, clean
 from stages.contract.loader import declare
+from stages.core import parts
 from stages.ingest import MALFORMED
 
 COLUMNS = {
@@ -49,11 +51,14 @@ def run(folder: Path, raw: list[tuple], malformed: int = 0, **section: Any) -> t
     names = [*COLUMNS, "_file", "_record"]
     rows = [dict(zip(names, (*row, "raw.csv", i), strict=True)) for i, row in enumerate(raw, 1)]
     schema = pa.schema([(name, pa.int64() if name == "_record" else pa.string()) for name in names])
-    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "records.parquet")
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    shutil.rmtree(folder / "table", ignore_errors=True)
+    (folder / "parts").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema), folder / "parts" / "00000-raw.csv.parquet")
     broken = [{"_file": "raw.csv", "_record": i, "text": "x", "reason": "ragged"} for i in range(malformed)]
     pq.write_table(pa.Table.from_pylist(broken, MALFORMED), folder / "malformed.parquet")
     report = clean(folder, COLUMNS, Section(**section), folder)
-    return report, pq.read_table(folder / "table.parquet"), pq.read_table(folder / "rejects.parquet")
+    return report, parts.read(folder / "table"), pq.read_table(folder / "rejects.parquet")
 
 
 def test_twelve_records_give_these_six_rows(tmp_path):
@@ -113,7 +118,7 @@ def test_malformed_lines_are_records_that_were_rejected(tmp_path):
 
 def test_batches_change_nothing_and_duplicates_are_found_across_them(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole", RAW, malformed=1, merge_duplicates=True)
-    monkeypatch.setattr("stages.clean.BATCH_ROWS", 1)
+    monkeypatch.setattr("stages.core.parts.BATCH_ROWS", 1)
     split = run(tmp_path / "split", RAW, malformed=1, merge_duplicates=True)
     assert split[0] == whole[0]
     assert split[1].equals(whole[1])

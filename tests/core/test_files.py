@@ -199,11 +199,13 @@ def test_a_key_changes_with_parameters_and_with_code(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "a.py").write_text("x = 1")
     monkeypatch.setattr(store, "STAGES", tmp_path)
+    store.code_hash.cache_clear()
     first = store.key({"lr": 0.1}, ["h1"], code=("models",))
     assert store.key({"lr": 0.1}, ["h1"], code=("models",)) == first
     assert store.key({"lr": 0.2}, ["h1"], code=("models",)) != first
     assert store.key({"lr": 0.1}, ["h2"], code=("models",)) != first
     (tmp_path / "models" / "a.py").write_text("x = 2")
+    store.code_hash.cache_clear()
     assert store.key({"lr": 0.1}, ["h1"], code=("models",)) != first
     assert len(first) == 32
 

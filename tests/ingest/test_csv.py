@@ -1,13 +1,19 @@
 """CSV as it is found, ugly: every line becomes a record or a malformed line with its place and reason."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from stages.contract import Contract
 from stages.core.errors import ContractError, DataError
-from stages.ingest import Batch, csv, ingest
-from stages.ingest.csv import Options, read
+from stages.ingest import Batch, Raw, csv, ingest
+from stages.ingest.csv import Options
+
+
+def read_all(folder: Path, options: Options) -> list[Batch]:
+    raw = Raw(folder, folder)
+    return [batch for unit in csv.units(raw, options) for batch in csv.read(raw, unit, options)]
 
 
 @pytest.fixture
@@ -19,7 +25,7 @@ def rows(tmp_path):
             path = tmp_path / "raw" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-        batches = list(read(tmp_path / "raw", Options(format="csv", **options)))
+        batches = list(read_all(tmp_path / "raw", Options(format="csv", **options)))
         records = [row for batch in batches for row in batch.records.to_pylist()]
         return records, [row for batch in batches for row in batch.malformed]
 
@@ -163,23 +169,27 @@ def test_places_run_on_across_blocks(rows, monkeypatch):
 SHOP = Contract("shop", {"columns": {"id": {"type": "id"}, "amount": {"type": "number"}}})
 
 
-def batches(folder: Path, content: bytes):
-    (folder / "a.csv").write_bytes(content)
-    return read(folder, Options(format="csv", files="*.csv"))
+def run(folder: Path, content: bytes) -> dict:
+    (folder / "raw").mkdir(exist_ok=True)
+    (folder / "raw" / "a.csv").write_bytes(content)
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    return ingest(Raw(folder / "raw", folder), csv, Options(format="csv", files="*.csv"), SHOP, out)
 
 
 def test_undeclared_columns_are_left_out_and_named(tmp_path):
-    report = ingest(batches(tmp_path, b"note,amount,id\nx,1,a\ny\nz,2,b\n"), SHOP, tmp_path)
-    assert report == {"files": 1, "records": 2, "malformed": 1, "columns_left_out": ["note"]}
+    report = run(tmp_path, b"note,amount,id\nx,1,a\ny\nz,2,b\n")
+    assert report == {"files": 1, "parts": 1, "records": 2, "malformed": 1, "columns_left_out": ["note"]}
 
 
 def test_a_declared_column_that_is_absent_is_named_with_the_nearest(tmp_path):
     with pytest.raises(DataError, match=r"a\.csv has no column 'amount'.*Did you mean 'amounts'\?.*Found: id, amounts"):
-        ingest(batches(tmp_path, b"id,amounts\n1,2\n"), SHOP, tmp_path)
+        run(tmp_path, b"id,amounts\n1,2\n")
 
 
 def test_no_record_at_all_is_a_data_error_with_the_count_of_malformed(tmp_path):
-    with pytest.raises(DataError, match="no record could be read; 2 were malformed"):
-        ingest(batches(tmp_path, b"id,amount\n1\n2\n"), SHOP, tmp_path)
+    with pytest.raises(DataError, match="no record could be read; 2 were malformed, the first because 1 fields"):
+        run(tmp_path, b"id,amount\n1\n2\n")
     with pytest.raises(DataError, match="no record could be read; 0 were malformed"):
-        ingest(iter(list[Batch]()), SHOP, tmp_path)
+        run(tmp_path, b"id,amount\n")

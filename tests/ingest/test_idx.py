@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from stages.core.errors import DataError
-from stages.ingest.idx import Options, read, read_idx
+from stages.ingest import Raw
+from stages.ingest.idx import Options, read, read_idx, units
 
 PIXELS = np.arange(3 * 2 * 4, dtype=np.uint8).reshape(3, 2, 4)
 LABELS = np.array([7, 0, 255], np.uint8)
@@ -26,7 +27,9 @@ def write(folder: Path, **files: bytes) -> Path:
 
 
 def read_all(folder: Path, **splits: dict[str, str]) -> pa.Table:
-    return pa.concat_tables([batch.records for batch in read(folder, Options(format="idx", splits=splits))])
+    raw, options = Raw(folder, folder), Options(format="idx", splits=splits)
+    names = [name for unit in units(raw, options) for name in unit]
+    return pa.concat_tables([batch.records for batch in read(raw, names, options)])
 
 
 def test_three_pictures_and_their_labels(tmp_path):

@@ -82,7 +82,7 @@ def test_a_killed_stage_leaves_only_what_its_next_run_removes(built: Path, tmp_p
     assert not out.exists()
     again = subprocess.run(command_of_clean(built, out), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert sorted(path.name for path in out.iterdir()) == ["rejects.parquet", "report.json", "table.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == ["rejects.parquet", "report.json", "table"]
     assert not (tmp_path / ".out.partial").exists()
 
 

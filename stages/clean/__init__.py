@@ -18,11 +18,11 @@ from pydantic import Field, field_validator
 from stages.columns import module_of
 from stages.contract import Contract
 from stages.contract.section import Section as BaseSection
-from stages.core import cli
+from stages.core import cli, parts
 from stages.core.errors import ContractError, suggest
 from stages.core.files import write_json
+from stages.core.parts import Writer
 
-BATCH_ROWS = 131_072
 RULES = pa.list_(pa.string())
 
 
@@ -105,12 +105,12 @@ def duplicates(table: pa.Table, seen: set[bytes]) -> np.ndarray:
 def clean(folder: Path, columns: Mapping[str, Any], section: Section, out: Path) -> dict[str, Any]:
     """Stream `records.parquet` to `table.parquet` and `rejects.parquet`; returns the report."""
     counts, seen = Counts(), set[bytes]()
-    with (folder / "records.parquet").open("rb") as file:
-        source = pq.ParquetFile(file)
-        rejects = Writer(out / "rejects.parquet", source.schema_arrow.append(pa.field("_rules", RULES)))
-        table = Writer(out / "table.parquet", None)
-        for batch in source.iter_batches(BATCH_ROWS):
-            records = pa.Table.from_batches([batch])
+    sources = parts.files(folder / "parts")
+    (out / "table").mkdir()
+    rejects = Writer(out / "rejects.parquet", parts.schema(folder / "parts").append(pa.field("_rules", RULES)))
+    for source in sources:
+        table = Writer(out / "table" / source.name)
+        for records in parts.batches([source]):
             typed, reasons = clean_batch(records, columns)
             sound = np.ones(records.num_rows, bool)
             sound[list(reasons)] = False
@@ -128,7 +128,7 @@ def clean(folder: Path, columns: Mapping[str, Any], section: Section, out: Path)
             counts.rules.update(rule for broken in reasons.values() for rule in broken)
             counts.missing.update({name: kept.column(name).null_count for name in columns})
         table.close()
-        rejects.close()
+    rejects.close()
     with (folder / "malformed.parquet").open("rb") as file:
         malformed = pq.read_metadata(file).num_rows
     counts.records += malformed
@@ -136,24 +136,6 @@ def clean(folder: Path, columns: Mapping[str, Any], section: Section, out: Path)
     if malformed:
         counts.rules["malformed"] = malformed
     return counts.report(section, list(columns))
-
-
-class Writer:
-    """A Parquet file that takes its schema from the first table, unless one is given."""
-
-    def __init__(self, path: Path, schema: pa.Schema | None) -> None:
-        self.path = path
-        self.writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) if schema else None
-
-    def write(self, table: pa.Table) -> None:
-        if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, table.schema, compression="zstd", compression_level=1)
-        if table.num_rows:
-            self.writer.write_table(table)
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

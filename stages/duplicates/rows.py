@@ -1,0 +1,168 @@
+"""Typed columns in, a 128-bit hash of each row out: the same on every machine and in every version.
+
+Numbers go in by their bits, words by their MD5, both mixed by splitmix64's finaliser (Steele et al., 2014).
+It is no defence against somebody who makes rows collide on purpose.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+NULL = 0x9E3779B97F4A7C15
+LANES = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))  # digits of pi: any two seeds that differ
+FEW = 4_096  # words: below it hashlib is faster than a query
+
+
+def hash_rows(table: pa.Table, names: Sequence[str]) -> np.ndarray:
+    """uint64 [N, 2]: two independent lanes. A null is a value of its own, equal to other nulls."""
+    lanes = np.empty((2, table.num_rows), np.uint64)
+    lanes[:] = np.array(LANES)[:, None]
+    for name in names:
+        low, high = hash_column(table.column(name))
+        for lane, part in zip(lanes, (low, high), strict=True):
+            lane *= np.uint64(0xBF58476D1CE4E5B9)  # what stood before counts by its place
+            lane ^= part
+    for lane in lanes:
+        mix(lane)
+    return lanes.T
+
+
+def hash_column(values: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Two uint64 [N]; the same one twice where 64 bits hold the value itself."""
+    parts = [hash_values(chunk) for chunk in values.chunks]
+    if not parts:
+        return np.empty(0, np.uint64), np.empty(0, np.uint64)
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts])
+
+
+def hash_values(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        low, high = (
+            hash_values(values.dictionary)
+            if len(values.dictionary)
+            else (np.zeros(1, np.uint64), np.zeros(1, np.uint64))
+        )
+        codes = np.asarray(pc.fill_null(values.indices, 0))
+        return fill(low[codes], values), fill(high[codes], values)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_bytes(kind):
+        width = kind.byte_width if pa.types.is_fixed_size_binary(kind) else 0
+        words = pc.fill_null(values, bytes(width) if is_bytes(kind) else "")
+        low, high = hash_words(words)
+        return fill(low, values), fill(high, values)
+    bits = fill(to_bits(values), values)
+    return bits, bits
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def fill(hashed: np.ndarray, values: pa.Array) -> np.ndarray:
+    return np.where(np.asarray(values.is_null()), np.uint64(NULL), hashed) if values.null_count else hashed
+
+
+def to_bits(values: pa.Array) -> np.ndarray:
+    """Numbers, times and booleans as the 64 bits of their double or int64, mixed."""
+    if pa.types.is_floating(values.type):
+        plain = np.asarray(pc.fill_null(pc.cast(values, pa.float64()), 0.0)) + 0.0  # -0.0 is 0.0
+        bits = plain.view(np.uint64).copy()
+    elif pa.types.is_boolean(values.type):
+        bits = np.asarray(pc.fill_null(values, False)).astype(np.uint64)
+    else:
+        bits = np.asarray(pc.fill_null(pc.cast(values, pa.int64()), 0)).astype(np.int64).view(np.uint64).copy()
+    return mix(bits)
+
+
+def hash_words(words: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The two halves of each word's MD5. Of many words DuckDB takes it, which needs no Python object for each."""
+    if is_bytes(words.type) or len(words) < FEW:
+        plain = (word if isinstance(word, bytes) else word.encode() for word in words.to_pylist())
+        digests = b"".join(hashlib.md5(word, usedforsecurity=False).digest() for word in plain)
+        halves = np.frombuffer(digests, "<u8").reshape(-1, 2)
+    else:
+        hashed = md5_numbers(words)
+        halves = np.frombuffer(hashed.buffers()[1], np.uint64, 2 * len(words)).reshape(-1, 2)
+    return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
+
+
+def md5_numbers(words: pa.Array) -> pa.Array:
+    """128-bit integers, the least significant byte first."""
+    import duckdb
+
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("words", pa.table({"word": words}))
+        numbers = connection.sql("SELECT md5_number(word) AS number FROM words").to_arrow_table()
+    return numbers.column("number").combine_chunks()
+
+
+def mix(bits: np.ndarray) -> np.ndarray:
+    """splitmix64's finaliser, in place: each bit of the result depends on each bit of its input."""
+    bits ^= bits >> np.uint64(30)
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= bits >> np.uint64(27)
+    bits *= np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    return bits
+
+
+def repeated(lane: np.ndarray) -> np.ndarray:
+    """The sorted values that stand more than once. Sorts `lane` in place: 8 bytes a row, and no more."""
+    lane.sort()
+    return np.unique(lane[1:][lane[1:] == lane[:-1]])
+
+
+def among(lane: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """True where a value of `lane` is one of `ordered`, which is sorted."""
+    if not len(ordered):
+        return np.zeros(len(lane), bool)
+    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, lane), len(ordered) - 1)] == lane)
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The rows of several parts that are not alone, by equal keys: `group` is 0, 0, 1, 1, 1, … in order of the keys.
+
+    Within a group they stand in the order of the table. `part` and `row` say where each is.
+    """
+
+    group: np.ndarray
+    part: np.ndarray
+    row: np.ndarray
+
+    def later(self) -> np.ndarray:
+        """True for each but the first of its group."""
+        return np.concatenate([np.zeros(min(1, len(self.group)), bool), self.group[1:] == self.group[:-1]])
+
+    def earlier(self) -> np.ndarray:
+        """True for each but the last of its group."""
+        return np.concatenate([self.group[1:] == self.group[:-1], np.zeros(min(1, len(self.group)), bool)])
+
+
+def find_twins(load: Callable[[int], np.ndarray], num_parts: int) -> Twins:
+    """`load(part)` gives the keys [N, 2] of one part. Memory: 8 bytes a row, and 32 a row that is not alone."""
+    lanes = [np.array(load(part)[:, 0]) for part in range(num_parts)]
+    twice = repeated(np.concatenate(lanes) if lanes else np.empty(0, np.uint64))
+    del lanes
+    keys, parts, rows = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for part in range(num_parts):
+        part_keys = load(part)
+        found = np.flatnonzero(among(part_keys[:, 0], twice))
+        keys.append(np.array(part_keys[found]))
+        parts.append(np.full(len(found), part))
+        rows.append(found)
+    key, places = np.concatenate(keys), np.arange(sum(map(len, rows)))
+    order = np.lexsort((places, key[:, 1], key[:, 0]))
+    key = key[order]
+    starts = np.concatenate([np.ones(min(1, len(key)), bool), (key[1:] != key[:-1]).any(1)])
+    group = np.cumsum(starts) - 1
+    alone = np.bincount(group, minlength=1)[group] == 1 if len(group) else np.zeros(0, bool)  # the other lane differs
+    keep = ~alone
+    _, group = np.unique(group[keep], return_inverse=True)
+    return Twins(group, np.concatenate(parts)[order][keep], np.concatenate(rows)[order][keep])
