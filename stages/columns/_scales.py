@@ -12,6 +12,7 @@ import numpy as np
 from stages.core.graph import Graph
 
 KNOTS = 33
+GRID = 2.0**30
 ROUNDING = 1e-12  # a relative spread below this is none: of equal values the rounded one is 1e-16, not 0
 SMALLEST, LARGEST = 1e-100, 1e100  # beyond them fitting takes 0 and ±1e100: squares and slopes stay finite
 
@@ -50,7 +51,7 @@ def transform(state: dict[str, Any], filled: np.ndarray) -> np.ndarray:
     """The numpy form of what `nodes` draws before standardising; used to fit mean and std."""
     clipped = np.clip(filled, state["low"], state["high"])
     if state["scale"] == "log":
-        return np.asarray(np.sign(clipped) * np.log(1.0 + np.abs(clipped)))
+        return np.asarray(np.round(np.sign(clipped) * np.log(1.0 + np.abs(clipped)) * GRID) / GRID)
     if state["scale"] == "quantile":
         return np.asarray(np.interp(filled, state["knots"], state["scores"]))
     return np.asarray(clipped)
@@ -76,7 +77,7 @@ def draw_transform(graph: Graph, state: dict[str, Any], filled: str) -> str:
     if state["scale"] == "standard":
         return clipped
     grown = graph("Add", graph("Abs", clipped), graph.constant(1.0, "float64"))
-    return str(graph("Mul", graph("Sign", clipped), graph("Log", grown)))
+    return draw_rounded(graph, graph("Mul", graph("Sign", clipped), graph("Log", grown)))
 
 
 def draw_interpolation(graph: Graph, value: str, knots: list[float], scores: list[float]) -> str:
@@ -96,3 +97,9 @@ def draw_shares(graph: Graph, value: str, edges: list[float]) -> str:
     bounded = graph("Clip", value, graph.constant(edges[0], "float64"), graph.constant(edges[-1], "float64"))
     along = graph("Sub", graph.column(bounded), graph.constant(edges[:-1], "float64"))
     return str(graph("Clip", graph("Div", along, graph.constant(np.diff(edges), "float64")), zero, one))
+
+
+def draw_rounded(graph: Graph, value: str) -> str:
+    """Rounded to 2⁻³⁰: the last digit of onnxruntime's sine and log depends on the row's place in its batch."""
+    grid = graph.constant(GRID, "float64")
+    return str(graph("Div", graph("Round", graph("Mul", value, grid)), grid))

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from serving.values import NO_TIMESTAMP, Problem, find_zone, parse_timestamp
 from stages.columns._parse import Cleaned, parse_distinct
+from stages.columns._scales import draw_rounded
 from stages.columns._times import parse_times
 from stages.contract.column import BaseColumn
 from stages.contract.section import Section
@@ -203,9 +204,3 @@ def draw_age(graph: Graph, seconds: str, state: dict[str, Any]) -> str:
 def draw_standard(graph: Graph, value: str, mean: float, std: float) -> str:
     centred = graph("Sub", value, graph.constant(mean, "float64"))
     return graph.cast(graph("Div", centred, graph.constant(std, "float64")), FLOAT)
-
-
-def draw_rounded(graph: Graph, value: str) -> str:
-    """Rounded to 2⁻³⁰: the last digit of onnxruntime's sine depends on the row's place in its batch."""
-    grid = graph.constant(2.0**30, "float64")
-    return str(graph("Div", graph("Round", graph("Mul", value, grid)), grid))
