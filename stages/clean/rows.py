@@ -3,7 +3,7 @@
 What a part gives depends on nothing but the part, the columns and this code, so it is kept in the store.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from stages.columns import module_of
 from stages.core import parts
 from stages.core.files import write_json
+from stages.duplicates import near
 from stages.duplicates.rows import hash_rows
 
-RULES = pa.list_(pa.string())
 MASKED = "•••"
 WORD_TYPES = ("category", "id", "boolean")  # few distinct values: read as dictionaries, parsed once each
 THREADS = 2
@@ -27,47 +27,51 @@ THREADS = 2
 
 @dataclass(frozen=True)
 class Task:
-    """What is computed of each part: typed columns, and the hash of each set of columns in `keys`."""
+    """What is computed of each part: typed columns, the hash of each set of columns in `keys`, signatures of `near`."""
 
     columns: Mapping[str, Any]
     keys: Mapping[str, Sequence[str]]
+    near: Sequence[str] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One cleaned batch. `places` are the rows of the part that are sound."""
+    """One cleaned batch. `rejected` are the rows of it that are not sound."""
 
     typed: pa.Table
     rejects: pa.Table
-    places: np.ndarray
-    keys: dict[str, np.ndarray]
+    rejected: np.ndarray
+    summaries: dict[str, np.ndarray]
     rules: Counter[str]
     clipped: Counter[str]
 
 
 def clean_part(batches: Iterator[pa.Table], task: Task, out: Path) -> None:
-    """Write `typed.arrow`, `rejects.parquet`, `places.npy`, `<key>.npy` for each key, and `counts.json`."""
+    """Write `typed.arrow`, `rejects.parquet`, `rejected.npy` (rows), one `.npy` for each summary, and `counts.json`."""
     rules, clipped = Counter[str](), Counter[str]()
-    places: list[np.ndarray] = []
-    keys: dict[str, list[np.ndarray]] = {name: [] for name in task.keys}
+    rejected: list[np.ndarray] = []
+    summaries: defaultdict[str, list[np.ndarray]] = defaultdict(list)
     writer, start = None, 0
     with pa.OSFile(str(out / "typed.arrow"), "wb") as file, parts.Writer(out / "rejects.parquet") as rejects:
         for size, piece in in_order(batches, task):
             writer = writer or pa.ipc.new_file(file, piece.typed.schema)
             writer.write_table(piece.typed)
             rejects.write(piece.rejects)
-            places.append(piece.places + start)
-            for name, found in piece.keys.items():
-                keys[name].append(found)
+            rejected.append(piece.rejected + start)
+            for name, found in piece.summaries.items():
+                summaries[name].append(found)
             rules.update(piece.rules)
             clipped.update(piece.clipped)
             start += size
         if writer is not None:
             writer.close()
-    np.save(out / "places.npy", np.concatenate(places))
-    for name, pieces in keys.items():
+    gone = np.concatenate(rejected)
+    np.save(out / "rejected.npy", gone)
+    for name, pieces in summaries.items():
         np.save(out / f"{name}.npy", np.concatenate(pieces))
-    write_json(out / "counts.json", {"records": start, "rules": dict(rules), "clipped": dict(clipped)})
+    counts = {"records": start, "sound": start - len(gone), "rules": dict(rules), "clipped": dict(clipped)}
+    write_json(out / "counts.json", counts)
 
 
 def in_order(batches: Iterator[pa.Table], task: Task) -> Iterator[tuple[int, Piece]]:
@@ -102,11 +106,21 @@ def clean_batch(records: pa.Table, task: Task) -> Piece:
     return Piece(
         plain(table),
         mark(records.take(pa.array(rejected)), name_rules(broken, rejected), task.columns),
-        np.flatnonzero(sound),
-        {key: hash_rows(table, names) for key, names in task.keys.items()},
+        rejected,
+        summarise(table, task),
         Counter({rule: int(mask.sum()) for rule, mask in broken.items()}),
         clipped,
     )
+
+
+def summarise(table: pa.Table, task: Task) -> dict[str, np.ndarray]:
+    """What the global passes read instead of the rows: arrays with one entry a row."""
+    found = {key: hash_rows(table, names) for key, names in task.keys.items()}
+    for name in task.near:
+        found[f"near-{name}"] = near.signatures(task.columns[name], table.column(name))
+    if task.label:
+        found["labelled"] = np.asarray(table.column(task.label).is_valid())
+    return found
 
 
 def plain(table: pa.Table) -> pa.Table:

@@ -12,7 +12,7 @@ WHOLE = ("malformed", "duplicate_key", "contradiction")  # rules that no single 
 
 
 class Key(BaseSection):
-    """Records with equal values in `columns` are one thing: the others than the one that is kept are rejected or merged."""
+    """Records with equal values in `columns` are one thing: one is kept, the others are rejected or merged."""
 
     columns: list[str] = Field(min_length=1)
     keep: Literal["first", "last"] = "first"
@@ -25,10 +25,10 @@ class Key(BaseSection):
 
 
 class Near(BaseSection):
-    """Nearly equal texts (Jaccard similarity of their n-grams) or pictures (share of equal bits of a perceptual hash)."""
+    """Texts that share most of their trigrams, or pictures whose perceptual hashes are close (stages/duplicates)."""
 
     column: str
-    similarity: float = Field(default=0.9, gt=0, le=1)
+    similarity: float | None = Field(default=None, gt=0, le=1)
     then: Literal["report", "merge"] = "report"
 
 
@@ -66,7 +66,9 @@ class Section(BaseSection):
     @model_validator(mode="after")
     def bare_name(self) -> "Section":
         if self.corrections and ("/" in self.corrections or not self.corrections.endswith((".csv", ".parquet"))):
-            raise ValueError(f"corrections as the name of a .csv or .parquet file in sources/; found {self.corrections!r}")
+            raise ValueError(
+                f"corrections as the name of a .csv or .parquet file in sources/; found {self.corrections!r}"
+            )
         return self
 
 
@@ -92,7 +94,9 @@ def check(contract: Contract) -> None:
                 f"{where} names {name!r}, which is not declared.{suggest(name, columns)} Declared: {', '.join(columns)}"
             )
         if types and columns[name].type not in types:
-            raise ContractError(f"{where} names {name!r}, a {columns[name].type}; expected a {' or '.join(types)} column")
+            raise ContractError(
+                f"{where} names {name!r}, a {columns[name].type}; expected a {' or '.join(types)} column"
+            )
 
 
 def contradiction_keys(contract: Contract) -> tuple[list[str], str] | None:

@@ -3,7 +3,7 @@
 These rules hold between records, so no part can decide them alone. They read hashes, not rows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.clean.section import Section
+from stages.core.files import read_json
 from stages.duplicates import near
 from stages.duplicates.rows import Twins, find_twins
 
@@ -27,22 +28,24 @@ class Removed:
 
     @property
     def kept(self) -> np.ndarray:
-        return ~np.logical_or.reduce([self.merged, *self.rejected.values()])
+        return ~np.asarray(np.logical_or.reduce([self.merged, *self.rejected.values()]))
 
     def reject(self, rule: str) -> np.ndarray:
         """The mask of a rule, to be filled. What is merged already is not rejected too."""
         return self.rejected.setdefault(rule, np.zeros(len(self.merged), bool))
 
 
-def judge(folders: Sequence[Path], section: Section, kinds: dict[str, str]) -> tuple[list[Removed], dict[str, Any]]:
-    """What goes from each part, and the report on every global rule. `kinds` gives the columns' types."""
-    removed = [Removed(np.zeros(len(np.load(folder / "places.npy", mmap_mode="r")), bool)) for folder in folders]
+def judge(
+    folders: Sequence[Path], section: Section, columns: Mapping[str, Any]
+) -> tuple[list[Removed], dict[str, Any]]:
+    """What goes from each part, and the report on every global rule. `columns` are the declared ones."""
+    removed = [Removed(np.zeros(read_json(folder / "counts.json")["sound"], bool)) for folder in folders]
     report: dict[str, Any] = {"duplicates": exact(folders, section, removed)}
     if section.key:
         report["duplicate_keys"] = same_key(folders, section, removed)
     if section.near:
         report["near_duplicates"] = {
-            item.column: nearly(folders, item, kinds[item.column], removed) for item in section.near
+            item.column: nearly(folders, item, columns[item.column], removed) for item in section.near
         }
     if folders and (folders[0] / "inputs.npy").exists():
         report["contradictions"] = contradictions(folders, section, removed)
@@ -62,7 +65,7 @@ def loader(folders: Sequence[Path], key: str, removed: Sequence[Removed]) -> Cal
         if len(gone):
             keys = np.array(keys)
             keys[gone, 0], keys[gone, 1] = gone, part
-        return keys
+        return np.asarray(keys)
 
     return load
 
@@ -113,19 +116,21 @@ def contradictions(folders: Sequence[Path], section: Section, removed: Sequence[
     return {"rows": int(chosen.sum()), "groups": int(disputed.sum()), "then": section.contradictions}
 
 
-def nearly(folders: Sequence[Path], item: Any, kind: str, removed: Sequence[Removed]) -> dict[str, Any]:
-    """Groups of nearly equal values among the rows that are still there; of exact duplicates one counts."""
-    places = [(part, row) for part, gone in enumerate(removed) for row in np.flatnonzero(gone.kept)]
-    values = [column(folder, item.column).filter(pa.array(gone.kept)) for folder, gone in zip(folders, removed, strict=True)]
-    everything = pa.concat_arrays(values) if values else pa.array([], pa.string())
-    module = near.text if kind == "text" else near.image
-    group = module(everything, item.similarity)
-    later = group != np.arange(len(group))
+def nearly(folders: Sequence[Path], item: Any, declared: Any, removed: Sequence[Removed]) -> dict[str, Any]:
+    """Groups of nearly equal values among the rows that are still there."""
+    kept = [np.flatnonzero(gone.kept) for gone in removed]
+    values = [column(folder, item.column).take(pa.array(rows)) for folder, rows in zip(folders, kept, strict=True)]
+    signed = [
+        np.load(folder / f"near-{item.column}.npy", mmap_mode="r")[rows]
+        for folder, rows in zip(folders, kept, strict=True)
+    ]
+    group = near.groups(declared, np.concatenate(signed), pa.chunked_array(values), item.similarity)
+    later = np.flatnonzero(group != np.arange(len(group)))
     if item.then == "merge":
-        for place in np.flatnonzero(later):
-            part, row = places[place]
-            removed[part].merged[row] = True
-    return {"rows": int(later.sum()), "groups": count_groups(group[later]), "then": item.then}
+        part, row = np.repeat(np.arange(len(kept)), [len(rows) for rows in kept]), np.concatenate(kept)
+        for place in later:
+            removed[part[place]].merged[row[place]] = True
+    return {"rows": len(later), "groups": count_groups(group[later]), "then": item.then}
 
 
 def column(folder: Path, name: str) -> pa.Array:
