@@ -44,10 +44,13 @@ def with_pandas(files: list[str], out: Path) -> int:
         table[name] = word.mask(word.isin(MISSING))
     rules = {}
     for name, (low, high) in bounds().items():
-        rules |= {f"{name}.required": table[name].isna(), f"{name}.min": table[name] < low, f"{name}.max": table[name] > high}
+        rules[f"{name}.required"] = table[name].isna()
+        rules |= {f"{name}.min": table[name] < low} if low is not None else {}
+        rules |= {f"{name}.max": table[name] > high} if high is not None else {}
     for name in WORDS:
         rules[f"{name}.required"] = table[name].isna()
-        rules[f"{name}.pattern"] = table[name].notna() & ~table[name].str.fullmatch("[A-Z]{3}").fillna(False).astype(bool)
+        matches = table[name].str.fullmatch("[A-Z]{3}").fillna(False).astype(bool)
+        rules[f"{name}.pattern"] = table[name].notna() & ~matches
     flags = pd.DataFrame(rules)
     broken = flags.any(axis=1)
     rejects = records[broken].copy()

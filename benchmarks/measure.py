@@ -17,18 +17,20 @@ RESAMPLES = 10_000
 def run(module: str, *arguments: str) -> dict[str, Any]:
     """`python -m <module> …`, which prints JSON with `seconds` and `peak_mb` as its last line."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GX_ANALYTICS_ENABLED": "false"}
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{module} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 
 
-def in_turn(contenders: Mapping[str, Sequence[str]], repeats: int, *, warm: bool = True) -> dict[str, list[dict[str, Any]]]:
+Results = dict[str, list[dict[str, Any]]]
+
+
+def in_turn(contenders: Mapping[str, Sequence[str]], repeats: int, *, warm: bool = True) -> Results:
     """Each contender `repeats` times, in a new order each round; a first round that is not counted fills the caches."""
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+    results: Results = {name: [] for name in contenders}
     order = random.Random(0)
     for place in range(repeats + warm):
         names = list(contenders)
@@ -72,8 +74,10 @@ def table(title: str, results: Mapping[str, Sequence[Mapping[str, Any]]], rows: 
 
 def machine() -> str:
     """What the figures were measured on."""
-    names = {line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line}
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = ", ".join(sorted({line.split(":")[1].strip() for line in lines if "model name" in line}))
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
     load = os.getloadavg()[0]
     gib = int(memory.split()[1]) / 2**20
-    return f"{os.cpu_count()} × {', '.join(names)}, {gib:.0f} GiB, Python {sys.version.split()[0]}, load at start {load:.2f}"
+    version = sys.version.split()[0]
+    return f"{os.cpu_count()} × {names}, {gib:.0f} GiB, Python {version}, load at start {load:.2f}"
