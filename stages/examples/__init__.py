@@ -40,7 +40,7 @@ def conform(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
         cleaned = module_of(column).clean(name, column, pa.array(values))
         for rule, mask in cleaned.broken.items():
             row = int(np.flatnonzero(mask)[0])
-            found = "masked, being personal" if getattr(column, "personal", False) else values[row]
+            found = "masked, being personal" if column.personal else values[row]
             raise DataError(
                 f"derive.sql row {row + 1}: {name} is {found}, which breaks {name}.{rule}; so do "
                 f"{int(mask.sum()):,} of {len(mask):,} rows. Mend derive.sql, or examples.columns.{name}."
@@ -62,7 +62,7 @@ def examples_of(records: pa.Table, contract: Contract, query: Path) -> tuple[pa.
         time=as_of.time,
         target=contract.target.column,
         ids=ids,
-        shown=[name for name in ids if not getattr(columns[name], "personal", False)],
+        shown=[name for name in ids if not columns[name].personal],
         horizon_days=as_of.horizon,
     )
     tables, reasons = [], []
@@ -155,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         pq.write_table(listing, job.out / "leaks.parquet", compression="zstd", compression_level=1)
         write_json(job.out / "report.json", report)
         sizes = ", ".join(f"{part.num_rows:,} {name}" for name, part in splits.items())
-        job.say(
-            f"{report['records']:,} rows → {sizes}{'' if report['passed'] else '; REFUSED: ' + report['reasons'][0]}"
-        )
+        used = sum(part.num_rows for part in splits.values())
+        out = f", {report['examples'] - used:,} left out" if used < report["examples"] else ""
+        refused = "" if report["passed"] else f"; REFUSED: {report['reasons'][0]}"
+        job.say(f"{report['records']:,} rows → {sizes}{out}{refused}")

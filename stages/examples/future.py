@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.core.errors import DataError
-from stages.duplicates.rows import hash_column, hash_rows
+from stages.duplicates.rows import hash_lane, hash_rows
 from stages.examples.derive import run
 
 LISTED = 5
@@ -66,7 +66,7 @@ def differences(before: pa.Table, after: pa.Table, ids: Sequence[str], shown: Se
         return []
     lost, new = before.num_rows, after.num_rows
     if ids:
-        one, two = (hash_rows(table, ids)[:, 0].astype(np.uint64) for table in (before, after))
+        one, two = (hash_lane(table, ids) for table in (before, after))
         if len(np.unique(one)) == len(one) and len(np.unique(two)) == len(two):
             shared, left, right = np.intersect1d(one, two, assume_unique=True, return_indices=True)
             lost, new = len(one) - len(shared), len(two) - len(shared)
@@ -80,7 +80,7 @@ def changes(before: pa.Table, after: pa.Table, shown: Sequence[str] = ()) -> lis
     """Names of the columns that differ between two tables of the same rows, with how often and where first."""
     found = []
     for name in before.column_names:
-        one, two = (np.stack(hash_column(table.column(name)), axis=1) for table in (before, after))
+        one, two = (hash_rows(table, [name]) for table in (before, after))
         rows = np.flatnonzero((one != two).any(1))
         if len(rows):
             row = int(rows[0])

@@ -17,6 +17,7 @@ from stages.examples.split import LEFT_OUT, SIDES, hash_rows
 
 LISTED = 20  # in the report
 SAVED = 1_000  # in leaks.parquet
+MASKED = "•••"
 SHOWN = 80  # characters of a value
 WORDS = {"duplicates": "the same inputs as", "near": "a near duplicate of {} in", "groups": "the same {} as"}
 SCHEMA = pa.schema(
@@ -127,8 +128,8 @@ def listed(
 def show(column: Any, value: Any) -> Any:
     if value is None:
         return None
-    if getattr(column, "personal", False):
-        return "***"
+    if column.personal:
+        return MASKED
     if column.type == "image":
         return f"{len(value)} bytes"
     text = str(value)

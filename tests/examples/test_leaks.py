@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -338,7 +337,7 @@ def test_a_person_on_two_sides_is_refused_or_dropped_and_rows_without_one_are_no
 
 def test_personal_values_are_masked_in_the_list_of_leaks():
     columns = noted().columns
-    personal = {**columns, "who": SimpleNamespace(type="id", personal=True)}
+    personal = {**columns, "who": declare("who", {"type": "id", "personal": True})}
     table, sides = notes({}), np.array([0] * 300 + [2] * 100, np.int8)
     same = np.arange(400)
     same[350] = same[3] = 1_000
@@ -346,7 +345,7 @@ def test_personal_values_are_masked_in_the_list_of_leaks():
     (row,) = listing.to_pylist()
     assert (row["row"], row["same_as_row"]) == (3, 350)
     values = json.loads(row["values"])
-    assert values["who"] == "***"
+    assert values["who"] == "•••"
     assert values["amount"] == str(table["amount"][3].as_py())
 
 
