@@ -45,7 +45,7 @@ LIBRARIES = (
     "sqlalchemy",
     "zstandard",
 )
-CODE = ("ingest", "serving/mail.py", "serving/prepare.py")
+CODE = ("ingest", "serving/mail.py")
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def ingest(raw: Raw, module: ModuleType, settings: Any, contract: Contract, out:
             if reports[-1]["records"]:
                 link(folder / "records.parquet", out / "parts" / file_name(place, names))
             with (folder / "malformed.parquet").open("rb") as file:
-                malformed.write(pq.read_table(file))
+                malformed.write(pq.ParquetFile(file).read())
             cli.progress(f"ingest: {place + 1:,} of {len(groups):,} parts", last=place + 1 == len(groups) > 1)
     kept.retain(kind, [] if about.live else keys)
     report = {"files": sum(map(len, groups)), "parts": len(groups), **summary(reports), **about.remarks}
@@ -240,7 +240,7 @@ def part_key(raw: Raw, names: Sequence[str], settings: Any, known: Any) -> str:
 
 def nothing_read(num_malformed: int, path: Path, pipeline: str) -> str:
     with path.open("rb") as file:
-        first = pq.read_table(file).slice(0, 1).to_pylist()
+        first = pq.ParquetFile(file).read().slice(0, 1).to_pylist()
     because = f", the first because {first[0]['reason']}" if first else ""
     return (
         f"no record could be read; {num_malformed:,} were malformed{because}. Check "
