@@ -11,7 +11,7 @@ from stages.contract.loader import read
 from stages.core.errors import ContractError
 from stages.draft import Draft, draft
 from stages.draft.report import summary
-from stages.draft.sniff import PACKED
+from stages.draft.sniff import packing
 from stages.draft.write import write
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
@@ -55,11 +55,7 @@ def commands(made: Draft, arguments: Namespace) -> list[str]:
     found.append(f"python -m stages.fetch --refresh {name}")
     found.append(f"dvc repro package@{name}")
     plain = made.plan.source.format == "csv" and not {"header", "skip_rows"} & set(made.plan.source.options)
-    if (
-        plain
-        and len(made.place.paths) == 1
-        and made.place.paths[0].suffix not in PACKED
-        and arguments.files[0].is_file()
-    ):
+    alone = len(arguments.files) == 1 and arguments.files[0].is_file() and not packing(arguments.files[0])
+    if plain and alone:
         found.append(f"python data/bundle/{name}/predict.py {shlex.quote(made.place.paths[0].as_posix())}")
     return found

@@ -90,13 +90,9 @@ def official(plan: Plan) -> None:
 
 
 def time_hint(column: str) -> str:
-    from typing import get_args
+    from stages.draft.yaml import flow
 
-    from stages.examples import Split
-
-    if "time" in get_args(Split.model_fields["by"].annotation):
-        return f"to test on the latest rows, as in use: split by: time, on {column}"
-    return f"rows are split at random; in use, those to come are later by {column}"
+    return f"to test on the newest rows, as in use, split: {flow({'by': 'time', 'column': column})}"
 
 
 def group_key(plan: Plan) -> str | None:

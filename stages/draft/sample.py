@@ -17,7 +17,7 @@ from stages.contract.loader import seam
 from stages.contract.section import parse
 from stages.core.errors import ContractError, DataError
 from stages.draft.folder import Folder
-from stages.draft.sniff import PACKED, Source
+from stages.draft.sniff import Source, packing
 
 MAX_ROWS = 200_000
 WHOLE_BYTES = 64 << 20  # larger text files are read in pieces
@@ -100,7 +100,7 @@ def shortened(root: Path, name: str, source: Source, folder: Path) -> tuple[Path
     path = root / name
     size = path.stat().st_size
     lines = source.format in ("csv", "jsonl") and not str(source.options.get("encoding", "")).startswith("utf-16")
-    if size <= WHOLE_BYTES or not lines or path.suffix.lower() in PACKED:
+    if size <= WHOLE_BYTES or not lines or packing(path):
         return root, name
     with path.open("rb") as file, (folder / path.name).open("wb") as out:
         for place in np.linspace(0, size - PIECE_BYTES, PIECES).astype(int).tolist():

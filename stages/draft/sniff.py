@@ -16,7 +16,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stages.contract.loader import choose
 from stages.core.errors import DataError, SourceError
 from stages.draft.folder import Folder
 
@@ -37,8 +36,7 @@ MARKS_OF_PACKING = {
     b"BZh": (".bz2", "bunzip2 -k"),
     b"\xfd7zXZ": (".xz", "unxz -k"),
 }
-UNPACKING = Path(__file__).parent.parent / "ingest" / "_text.py"
-PACKED = {".gz", ".zst"} if UNPACKING.exists() else set()  # what the readers of ingest unpack themselves
+PACKED = {".gz", ".zst"}  # what the readers of ingest unpack themselves
 ASIAN = {"euc_kr": 0.9, "shift_jis": 0.7, "gb18030": 0.7, "big5": 0.7}  # share of signs that are common there
 EUROPEAN = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "koi8_r")
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -55,8 +53,8 @@ class Source:
 
 
 def pieces(path: Path) -> list[bytes]:
-    """The start, the middle and the end of a file; whole lines but for the last."""
-    if path.suffix.lower() in PACKED:
+    """The start, the middle and the end of a file; whole lines but for the last. Of a packed one, the start."""
+    if packing(path):
         return [unpacked(path)]
     size = path.stat().st_size
     places = [0] if size <= 3 * PIECE_BYTES else [0, size // 2, size - PIECE_BYTES]
@@ -69,15 +67,25 @@ def pieces(path: Path) -> list[bytes]:
     return found
 
 
+def packing(path: Path) -> str:
+    """How a file is packed, by its first bytes: .gz, .zst, …, or "" where it is not."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return next((suffix for mark, (suffix, _) in MARKS_OF_PACKING.items() if start.startswith(mark)), "")
+
+
 def unpacked(path: Path) -> bytes:
     """The start of what a packed file holds: no more is unpacked, whatever it grows to."""
-    if path.suffix.lower() == ".gz":
-        with gzip.open(path) as file:
-            return file.read(3 * PIECE_BYTES)
-    import zstandard
+    try:
+        if packing(path) == ".gz":
+            with gzip.open(path) as file:
+                return file.read(3 * PIECE_BYTES)
+        import zstandard
 
-    with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as stream:
-        return bytes(stream.read(3 * PIECE_BYTES))
+        with path.open("rb") as packed, zstandard.ZstdDecompressor().stream_reader(packed) as stream:
+            return bytes(stream.read(3 * PIECE_BYTES))
+    except Exception as error:  # gzip, zlib and zstandard each have their own
+        raise SourceError(f"{path} cannot be unpacked: {error}. Fetch it again") from None
 
 
 def sniff(folder: Folder) -> Source:
@@ -90,13 +98,12 @@ def sniff(folder: Folder) -> Source:
             "texts", {"path": folder.path, **({} if encoding == "utf-8" else {"encoding": encoding})}, [], notes
         )
     path = folder.root / folder.files[0]
-    with path.open("rb") as file:
-        start = file.read(PIECE_BYTES)
+    for suffix, command in MARKS_OF_PACKING.values():
+        if packing(path) == suffix and suffix not in PACKED:
+            raise SourceError(f"{path} is compressed. Unpack it first: `{command} {shlex.quote(str(path))}`")
+    start = pieces(path)[0]
     if not start:
         raise DataError(f"{path} is empty; there is nothing to draft a contract from")
-    for mark, (suffix, command) in MARKS_OF_PACKING.items():
-        if start.startswith(mark) and suffix not in PACKED:
-            raise SourceError(f"{path} is compressed. Unpack it first: `{command} {shlex.quote(str(path))}`")
     kind = SUFFIXES.get(Path(path.name.lower().removesuffix(".gz").removesuffix(".zst")).suffix)
     if start.startswith((b"PAR1", b"ARROW1", b"FEA1")) or kind == "parquet":
         return Source("parquet")
@@ -193,43 +200,25 @@ def sniff_csv(path: Path, encoding: str, notes: list[str]) -> Source:
         options["delimiter"] = delimiter
     if quote != '"':
         options["quote"] = quote
-    header, naming, said = name_columns(path, rows, delimiter)
-    if blank and not naming:
-        naming, said = {"skip_rows": blank}, ["the file begins with empty lines"]
-        if not readable(naming):
-            raise DataError(
-                f"{path}: the first line is empty; it should name the columns. Delete the empty lines above it"
-            )
+    header, naming, said = name_columns(rows)
+    if blank:
+        naming = {**naming, "skip_rows": blank + naming.get("skip_rows", 0)}
+        said = [*said, "the file begins with empty lines"]
     return Source("csv", options | naming, header, [*notes, *said])
 
 
-def name_columns(
-    path: Path, rows: Sequence[Sequence[str]], delimiter: str
-) -> tuple[list[str], dict[str, Any], list[str]]:
+def name_columns(rows: Sequence[Sequence[str]]) -> tuple[list[str], dict[str, Any], list[str]]:
     """The columns' names, what ingest must be told to use them, and what to say about it."""
     header = list(rows[0]) if rows else []
-    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
-        names = apart(header)
-        naming = {"header": False, "skip_rows": 1, "names": names}
-        said = f"the header names {', '.join(map(repr, twice))} twice"
-        if not readable(naming):
-            line = delimiter.join(f'"{name}"' if delimiter in name else name for name in names).replace("/", r"\/")
-            raise DataError(f"{path}: {said}. Mend it: `sed -i '1s/.*/{line}/' {shlex.quote(str(path))}`")
-        return names, naming, [f"{said}: they are numbered here"]
     if no_header(rows):
         names = [f"column_{place}" for place in range(1, len(header) + 1)]
-        naming = {"header": False, "names": names}
-        said = f"the first line looks like data, not like names: {', '.join(header[:5])}"
-        if not readable(naming):
-            mend = f"sed -i '1i {delimiter.join(names)}' {shlex.quote(str(path))}"
-            raise DataError(f"{path}: {said}. Put a header above it: `{mend}`")
-        return names, naming, [f"{said}. Give the columns better names in ingest.names and columns"]
+        said = f"the first line looks like data, not like names: {', '.join(header[:5])}. Give the columns better names"
+        return names, {"header": False, "names": names}, [f"{said} in ingest.names and columns"]
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
+        names = apart(header)
+        said = f"the header names {', '.join(map(repr, twice))} twice: they are numbered here"
+        return names, {"header": False, "skip_rows": 1, "names": names}, [said]
     return header, {}, []
-
-
-def readable(options: dict[str, Any]) -> bool:
-    """Whether ingest's reader of csv takes these options."""
-    return set(options) <= set(choose("ingest", "csv", "draft").Options.model_fields)
 
 
 def apart(header: Sequence[str]) -> list[str]:

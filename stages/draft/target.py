@@ -61,14 +61,15 @@ def score(plan: Plan, name: str) -> float:
     """How likely a column is what one wants to predict; 0 where it cannot be."""
     profile, guess = plan.profiles[name], plan.guesses[name]
     listed = list(plan.profiles)
-    total: float = 0.2 + 2 * names.target_score(name)
+    total = 0.2 + 2 * names.target_score(name)
     total += 0.8 * (name == listed[-1]) + 0.2 * (name == listed[0])
     total -= 0.3 * (profile.missing_share > 0.05)
-    total -= 0.8 * (names.has(name, names.TIME_WORDS | names.PART_WORDS) and not names.target_score(name))
-    total -= 0.4 * (guess.declaration["type"] == "number" and not names.target_score(name))
+    sounds = names.target_score(name) > 0
+    total -= 0.8 * (names.has(name, names.TIME_WORDS | names.PART_WORDS) and not sounds)
+    total -= 0.4 * (guess.declaration["type"] == "number" and not sounds)
     if is_class(profile, guess):
         yes_or_no = 0.1 * (guess.declaration["type"] == "boolean")
-        return total + 0.5 * (len(profile.words) == 2) + 0.2 * (len(profile.words) <= 5) + yes_or_no
+        return float(total + 0.5 * (len(profile.words) == 2) + 0.2 * (len(profile.words) <= 5) + yes_or_no)
     return 0.4 * total if guess.declaration["type"] == "number" and len(profile.words) > 10 else 0.0
 
 
