@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,8 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
     except Exception as error:
         kind = type(error).__name__ if isinstance(error, IngotError) else "Crash"
         message = str(error) if isinstance(error, IngotError) else f"{type(error).__name__}: {error}"
-        write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": message})
+        with suppress(OSError):  # on a full disk the sentence is said all the same
+            write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": message})
         if not isinstance(error, IngotError):
             raise
         print(f"{stage} {pipeline}: {kind}: {error}", file=sys.stderr, flush=True)
