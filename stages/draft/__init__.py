@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.core import cli
 from stages.draft import compose, recipe, target
 from stages.draft.folder import look_into
 from stages.draft.guess import guess
@@ -38,12 +39,14 @@ def draft(paths: Sequence[Path], *, root: Path, name: str | None, wanted: str | 
     folders = [look_into(path) for path in paths]
     origin = [f"{text}{folder.pattern}" for text, folder in zip(placed.origin, folders, strict=True)]
     source = sniff(folders[0])
+    cli.progress(f"draft: reading {', '.join(map(str, paths))}")
     sample = read(folders, source)
     plan = Plan(name or name_of(paths, taken), origin, source, sample, {}, {})
     look(plan)
     target.choose(plan, wanted)
     declare_derived(plan)
     recipe.fill(plan)
+    cli.progress("draft: rehearsing the stages on a sample")
     rehearse(plan)
     return Draft(plan, compose.compose(plan), placed)
 

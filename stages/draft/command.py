@@ -29,6 +29,8 @@ def run(arguments: Namespace) -> None:
             f"{params} has a section {arguments.name!r} already, and nothing is overwritten. Choose another --name"
         )
     made = draft(arguments.files, root=params.parent, name=arguments.name, wanted=arguments.target, taken=taken)
+    if sys.stderr.isatty():
+        print("\r\x1b[2K", end="", file=sys.stderr, flush=True)  # the line of progress
     if arguments.copy:
         made.place.copy(params.parent)
     if arguments.write:

@@ -13,10 +13,10 @@ import pyarrow as pa
 from stages.contract.column import MISSING
 from stages.contract.loader import choose, declare
 from stages.draft import dates, names, pictures, quantities
-from stages.draft.profile import Profile, is_bytes
+from stages.draft.profile import Profile, is_bytes, spellings
 
 MAX_LISTED = 20
-PIXELS, MEASURED = 64, 300
+PIXELS, MEASURED, TRIED = 64, 300, 1_000
 MAX_CATEGORIES = 50
 ENOUGH = 0.9  # of the present rows, for a type with rejects
 HAN = r"[\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{3041}-\x{30FF}\x{AC00}-\x{D7A3}]"
@@ -58,7 +58,7 @@ def guess(profile: Profile) -> Guess:
             break
     else:
         found = text(profile)
-    if found.left_out:
+    if found.left_out or not readable(profile, found):
         return found
     if profile.missing:
         found.declaration["missing"] = [*MISSING, *profile.missing]
@@ -66,6 +66,22 @@ def guess(profile: Profile) -> Guess:
         found.notes.append(f"taken as missing: {spelled}")
     guard(profile, found)
     return found
+
+
+def readable(profile: Profile, found: Guess) -> bool:
+    """Whether the column reads values of the source's own type; lists and structures it does not."""
+    if profile.typed is None:
+        return True
+    column = declare(profile.name, found.declaration)
+    some = profile.values.drop_null().slice(0, TRIED)
+    try:
+        broken = choose("columns", found.declaration["type"], profile.name).clean(profile.name, column, some).broken
+        found.left_out = "" if sum(mask.sum() for mask in broken.values()) <= len(some) / 2 else "not readable"
+    except (pa.ArrowException, TypeError, ValueError, AttributeError):
+        found.left_out = "not readable"
+    if found.left_out:
+        found.left_out = f"of type {profile.typed}, which columns do not read; take it apart in an ingest.py"
+    return not found.left_out
 
 
 def guard(profile: Profile, found: Guess) -> None:
@@ -252,20 +268,6 @@ def category(profile: Profile) -> Guess | None:
     elif distinct > MAX_LISTED:
         made.notes.append(f"{distinct:,} values")
     return made
-
-
-def spellings(words: list[str]) -> dict[str, list[str]]:
-    """Each value with the rarer spellings that differ by case or inner spaces alone."""
-    merged: dict[str, list[str]] = {}
-    first: dict[str, str] = {}
-    for word in words:
-        key = " ".join(word.casefold().replace("_", " ").replace("-", " ").split())
-        if key in first:
-            merged[first[key]].append(word)
-        else:
-            first[key] = word
-            merged[word] = []
-    return merged
 
 
 def text(profile: Profile) -> Guess:

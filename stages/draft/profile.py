@@ -135,3 +135,17 @@ def stands_off(value: float, rest: np.ndarray) -> bool:
     if gap <= 0.5 * np.ptp(rest):
         return False
     return bool(value < 0 <= rest.min() or abs(value) >= 3 * np.abs(rest).max())
+
+
+def spellings(words: list[str]) -> dict[str, list[str]]:
+    """Each value with the rarer spellings that differ by case or inner spaces alone."""
+    merged: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for word in words:
+        key = " ".join(word.casefold().replace("_", " ").replace("-", " ").split())
+        if key in first:
+            merged[first[key]].append(word)
+        else:
+            first[key] = word
+            merged[word] = []
+    return merged

@@ -5,9 +5,9 @@ import numpy as np
 from stages.contract.loader import seam
 from stages.core.errors import DataError, suggest
 from stages.draft import names
-from stages.draft.guess import PAIRS, Guess, numbers_of, spellings
+from stages.draft.guess import PAIRS, Guess, numbers_of
 from stages.draft.plan import Plan
-from stages.draft.profile import Profile, to_numbers
+from stages.draft.profile import Profile, spellings, to_numbers
 from stages.draft.quantities import plain
 
 MAX_CLASSES = 30

@@ -1,5 +1,6 @@
 """Large and foreign files: bounded samples, encodings, dialects, and the marks of numbers."""
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,20 @@ def test_codes_for_missing_are_told_from_values() -> None:
     assert profile("age", pa.array([*ages, "999", "999"])).missing == {"999": 2}
     assert profile("age", pa.array([*ages, "-999"])).missing == {}  # once is an outlier, not a code
     assert profile("change", pa.array([str(n - 1_500) for n in range(3_000)] * 2)).missing == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        (pa.array([[1, 2], [3]] * 30), False),
+        (pa.array([{"a": 1}, {"a": 2}] * 30), False),
+        (pa.array([date(2024, 1, day) for day in range(1, 31)]), True),
+        (pa.array(range(60), pa.uint8()), True),
+        (pa.array(["x", "y"] * 30, pa.large_string()), True),
+        (pa.array([1.5, 2.5] * 30, pa.float16()), True),
+    ],
+)
+def test_a_type_that_no_column_reads_is_left_out_and_said(values: pa.Array, read: bool) -> None:
+    found = guess(profile("thing", values))
+    assert (found.left_out == "") is read
+    assert read or "which columns do not read" in found.left_out
