@@ -130,12 +130,22 @@ def train(plan: Plan) -> dict[str, Any]:
             "learning_rate": 0.02,
             **common,
         }
-    rate = 0.005 if rows < 5_000 else 0.002
+    if rows < 2_000:  # a small net that forgets much, or it learns the rows by heart
+        small = {"hidden": [32], "dropout": 0.3}
+        return {
+            "model": "mlp",
+            "options": small,
+            "epochs": 30,
+            "batch_size": batch,
+            "learning_rate": 0.005,
+            "weight_decay": 0.1,
+            **common,
+        }
     return {
         "model": "mlp",
         "epochs": epochs,
         "batch_size": batch,
-        "learning_rate": rate,
+        "learning_rate": 0.002,
         "weight_decay": 0.05,
         **common,
     }
