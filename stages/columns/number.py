@@ -40,7 +40,7 @@ class Column(BaseColumn):
         if self.thousands == self.decimal:
             raise ValueError(f"marks that differ; {self.decimal!r} is both decimal and thousands")
         for unit, factor in self.units.items():
-            if not unit.strip() or unit != unit.strip() or any(mark.isdigit() for mark in unit) or not factor:
+            if not unit.strip() or unit != unit.strip() or any(mark.isdecimal() for mark in unit) or not factor:
                 raise ValueError(f"units as {{kg: 1, g: 0.001}}: words without digits, and no factor 0; found {unit!r}")
         return self
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from stages.contract.column import MISSING
 from stages.contract.loader import choose, declare
+from stages.core.errors import ContractError
 from stages.draft import dates, names, pictures, quantities
 from stages.draft.profile import Profile, is_bytes, spellings
 
@@ -211,7 +212,10 @@ def quantity(profile: Profile) -> Guess | None:
     if written is None:
         return None
     declaration = {"type": "number", **written.options()}
-    values = numbers_of(profile, declaration)
+    try:
+        values = numbers_of(profile, declaration)
+    except ContractError:  # such as a unit with a digit in it
+        return None
     if profile.counts[np.isfinite(values)].sum() < ENOUGH * profile.num_present:
         return None
     made = Guess(declaration, [f"written {written.explain()}", quantities.seen(values)], written.warnings())

@@ -96,6 +96,7 @@ def test_dialects_are_told_apart(lines: list[str], wanted: tuple[str, str]) -> N
         (["12%", "7.5%"], {"units": {"%": 1}}),
         (["1 234,5", "17,0"], {"decimal": ",", "thousands": " "}),
         (["EUR 5", "EUR 7"], {"units": {"EUR": 1}}),
+        (["12 m²", "7.5 m²"], {"units": {"m²": 1}}),
     ],
 )
 def test_numbers_are_read_as_people_write_them(words: list[str], wanted: dict[str, object]) -> None:
@@ -145,3 +146,9 @@ def test_a_type_that_no_column_reads_is_left_out_and_said(values: pa.Array, read
     found = guess(profile("thing", values))
     assert (found.left_out == "") is read
     assert read or "which columns do not read" in found.left_out
+
+
+def test_square_metres_are_a_unit() -> None:
+    found = guess(profile("area", pa.array([f"{30 + n / 7:.1f} m²" for n in range(60)])))
+    assert found.declaration == {"type": "number", "units": {"m²": 1}}
+    assert "30 … 38.4" in found.notes[1]
