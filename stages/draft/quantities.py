@@ -13,6 +13,7 @@ CURRENCY = r"(?:[$€£¥₹₩₽฿₺₫₴₦]|R\$|US\$|[A-Z]{3}|kr|Fr|Rs)\.
 WRITTEN = re.compile("(" + CURRENCY + r")?\s*([+-]?\s*\d[\d.,'’ \u00a0\u202f]*|[+-]?\s*[.,]\d+)\s*([^\d.,]{0,12})")
 SPACES = " \u00a0\u202f"
 MAX_UNITS = 6
+MANY = 50  # values with three digits behind the comma are no decimals
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+")
 ENOUGH = 0.9
 
@@ -80,7 +81,7 @@ def marks_of(cores: list[tuple[str, str]], units: tuple[str, ...]) -> Written | 
     elif comma:
         whole = [re.fullmatch(r"[+-]?\s*\d{1,3}(,\d{3})+", core) for core in text if "," in core]
         if all(whole):
-            thousands, sure = ",", any(core.count(",") > 1 for core in text)
+            thousands, sure = ",", len(whole) >= MANY or any(core.count(",") > 1 for core in text)
         else:
             decimal = ","
             if dot:
@@ -99,19 +100,15 @@ def seen(values: np.ndarray) -> str:
 
 
 def plain(value: float) -> str:
-    return f"{value:,.0f}".replace(",", "_") if value == round(value) and abs(value) < 1e15 else f"{value:.4g}"
+    if value != round(value) or abs(value) >= 1e15:
+        return f"{value:.4g}"
+    return f"{value:_.0f}" if abs(value) >= 10_000 else f"{value:.0f}"
 
 
 def outward(low: float, high: float) -> tuple[float, float]:
-    """Bounds of one or two digits beyond what was seen."""
-
-    def rounded(value: float, up: bool) -> float:
-        if value == 0:
-            return 0.0
-        step = 10.0 ** np.floor(np.log10(abs(value)))
-        return float((np.ceil if up else np.floor)(value / step) * step)
-
-    return rounded(low, False), rounded(high, True)
+    """Round bounds beyond what was seen, to the size of the range."""
+    step = 10.0 ** np.floor(np.log10(max(high - low, abs(high) * 1e-9, 1e-300)))
+    return float(np.floor(low / step) * step), float(np.ceil(high / step) * step)
 
 
 def natural_bounds(name: str, values: np.ndarray) -> dict[str, float]:

@@ -8,7 +8,6 @@ from stages.draft import names
 from stages.draft.guess import PAIRS, Guess, numbers_of
 from stages.draft.plan import Plan
 from stages.draft.profile import Profile, spellings, to_numbers
-from stages.draft.quantities import plain
 
 MAX_CLASSES = 30
 MIN_CLASS_ROWS = 10
@@ -123,7 +122,7 @@ def regress(plan: Plan, profile: Profile) -> None:
         return
     values = np.repeat(numbers_of(profile, guess.declaration), profile.counts)
     middle = float(np.nanmedian(values))
-    above, plan.label = plain(middle).replace("_", ""), free(f"{profile.name}_is_high", plan)
+    above, plan.label = f"{middle:.12g}", free(f"{profile.name}_is_high", plan)
     name = '"' + profile.name.replace('"', '""') + '"'
     made = '"' + plan.label.replace('"', '""') + '"'
     plan.derive = (
