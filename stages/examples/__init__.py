@@ -57,7 +57,7 @@ def examples_of(records: pa.Table, contract: Contract, query: Path) -> tuple[pa.
         table = conform(derive.run(query, {"records": records}, None), columns)
         return table, {"as_of": None, "point_in_time": f"not checked: {reason}"}, []
     dates = derive.cut_offs(records, as_of)
-    ids = [name for name, column in columns.items() if column.type == "id"]
+    ids = ids_of(contract)
     names = SimpleNamespace(
         time=as_of.time,
         target=contract.target.column,
@@ -90,7 +90,10 @@ def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, 
     report |= {"examples": labelled.num_rows, "without_label": table.num_rows - labelled.num_rows}
     del table
     same = leaks.keys(labelled, contract, section.leaks)
-    groups = split.hash_rows(labelled, section.split.keys) if section.split.keys else same["duplicates"]
+    # An entity at several dates is one group, whatever the split: its rows are not independent.
+    several = section.as_of is not None and section.as_of.count > 1
+    names = section.split.keys or (ids_of(contract) if several else [])
+    groups = split.hash_rows(labelled, names) if names else same["duplicates"]
     then = leaks.declared(section.leaks)
     if joined := [same[kind] for kind, wanted in then.items() if wanted == "together"]:
         groups = leaks.together(groups, *joined)
@@ -119,6 +122,10 @@ def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, 
     return splits, {"passed": not reasons, "reasons": reasons, **report}, listing
 
 
+def ids_of(contract: Contract) -> list[str]:
+    return [name for name, column in contract.example_columns.items() if column.type == "id"]
+
+
 def has_null(table: pa.Table, contract: Contract) -> bool:
     return bool(table.column(contract.target.column).null_count)
 
@@ -130,7 +137,8 @@ def promise(section: Section) -> dict[str, Any]:
     if by == "time":
         gap = section.split.gap_days
         days = section.as_of.horizon if gap is None and section.as_of and section.time == AS_OF else gap or 0
-        holds.append(f"each row of train lies at least {days} days before the first of validation, and so on to test")
+        lies = f"at least {days} days before" if days else "before"
+        holds.append(f"each row of train lies {lies} the first of validation, and each of validation before test")
     if keys and by != "official":
         holds.append(f"rows with equal {' and '.join(keys)} stand on one side")
     moves = {

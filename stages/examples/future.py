@@ -61,22 +61,32 @@ def reasons(query: Path, records: pa.Table, derived: pa.Table, as_of: datetime, 
 
 
 def differences(before: pa.Table, after: pa.Table, ids: Sequence[str], shown: Sequence[str]) -> list[str]:
-    """How two tables differ, in words; rows are matched by `ids` where these are unique, or else by their order."""
-    if before.num_rows == after.num_rows and not changes(before, after):
+    """How two tables differ, in words. Their order does not count: rows are matched by `ids` where these are unique."""
+    if np.array_equal(*(np.sort(hash_lane(table, before.column_names)) for table in (before, after))):
         return []
-    lost, new = before.num_rows, after.num_rows
-    if ids:
-        one, two = (hash_lane(table, ids) for table in (before, after))
-        if len(np.unique(one)) == len(one) and len(np.unique(two)) == len(two):
-            shared, left, right = np.intersect1d(one, two, assume_unique=True, return_indices=True)
-            lost, new = len(one) - len(shared), len(two) - len(shared)
-            words = [f"{lost:,} rows are gone and {new:,} are new"] if lost or new else []
-            ordered = np.argsort(left)
-            return words + changes(before.take(pa.array(left[ordered])), after.take(pa.array(right[ordered])), shown)
-    return [f"there are {new:,} rows instead of {lost:,}"] if lost != new else changes(before, after, shown)
+    one, two = (hash_lane(table, ids) for table in (before, after))
+    if not ids or len(np.unique(one)) < len(one) or len(np.unique(two)) < len(two):
+        if before.num_rows != after.num_rows:
+            return [f"there are {after.num_rows:,} rows instead of {before.num_rows:,}"]
+        return unmatched(before, after)
+    shared, left, right = np.intersect1d(one, two, assume_unique=True, return_indices=True)
+    lost, new = len(one) - len(shared), len(two) - len(shared)
+    words = [f"{lost:,} rows are gone and {new:,} are new"] if lost or new else []
+    order = np.argsort(left)
+    return words + changes(before.take(pa.array(left[order])), after.take(pa.array(right[order])), shown)
 
 
-def changes(before: pa.Table, after: pa.Table, shown: Sequence[str] = ()) -> list[str]:
+def unmatched(before: pa.Table, after: pa.Table) -> list[str]:
+    """Columns that hold other values, where nothing says which rows belong together."""
+    found = []
+    for name in before.column_names:
+        one, two = (np.sort(hash_lane(table, [name])) for table in (before, after))
+        if not np.array_equal(one, two):
+            found.append(f"{name} holds other values")
+    return shorten(found) or ["the same values stand in other rows"]
+
+
+def changes(before: pa.Table, after: pa.Table, shown: Sequence[str]) -> list[str]:
     """Names of the columns that differ between two tables of the same rows, with how often and where first."""
     found = []
     for name in before.column_names:
@@ -86,4 +96,8 @@ def changes(before: pa.Table, after: pa.Table, shown: Sequence[str] = ()) -> lis
             row = int(rows[0])
             where = ", ".join(f"{key} {before.column(key)[row]}" for key in shown) or f"row {row + 1}"
             found.append(f"{name} changes in {len(rows):,} of {before.num_rows:,} rows, such as {where}")
+    return shorten(found)
+
+
+def shorten(found: list[str]) -> list[str]:
     return found if len(found) <= LISTED else [*found[:LISTED], f"and {len(found) - LISTED} more columns"]

@@ -112,6 +112,31 @@ def test_a_query_that_looks_into_the_future_is_refused(tmp_path, what):
     assert words in report["reasons"][0]
 
 
+UNORDERED = SOUND.replace("order by who", "").replace("select who,", "select")
+SHUFFLED = UNORDERED.replace(
+    "group by who", "group by who order by hash(count(*) + (select count(*) from records)), 1, 2, 3"
+)
+
+
+def test_rows_without_an_id_are_compared_in_any_order(tmp_path):
+    columns = {name: column for name, column in COLUMNS.items() if name != "who"}
+    without = {"columns": columns, "split": {"by": "hash"}}
+    for query in (UNORDERED, SHUFFLED):
+        assert made(tmp_path, query, **without)[1]["point_in_time"] == "passed"
+    looking = UNORDERED.replace(
+        "max(amount) as largest", "(select max(amount) from records r where r.who = records.who) as largest"
+    )
+    reason = made(tmp_path, looking, **without)[1]["reasons"][0]
+    assert "on, largest holds other values. Mend the query" in reason
+    swapped = UNORDERED.replace(
+        "max(amount) as largest",
+        '((row_number() over (order by min("when")) + (select count(*) from records)) % count(*) over ())::double '
+        "as largest",
+    )
+    reason = made(tmp_path, swapped, **without)[1]["reasons"][0]
+    assert "on, the same values stand in other rows. Mend the query" in reason
+
+
 def test_only_the_columns_that_look_are_named(tmp_path):
     _, report = made(tmp_path, SOUND.replace("count(*)::double", "(select count(*) from records)::double"))
     reason = report["reasons"][0]
@@ -166,6 +191,8 @@ def test_forward_in_time_no_label_of_train_reaches_into_the_time_of_a_later_side
         assert report["split"]["left_out"] > 0
         people = [set(part["who"].to_pylist()) for part in parts.values()]
         assert (sum(map(len, people)) == len(set().union(*people))) == bool(left)
+        pairs = {(row["who"], row["_group"]) for part in parts.values() for row in part.to_pylist()}
+        assert len(pairs) == len({who for who, _ in pairs}) == len({group for _, group in pairs})
 
 
 def test_dates_before_the_first_record_are_refused_with_how_many_are_possible():
