@@ -9,7 +9,7 @@ then complains once a token and is ten times slower. So the graph walks a trie, 
 
 import heapq
 from collections import Counter, defaultdict
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -53,7 +53,12 @@ def learn(counts: "Counter[str]", size: int, min_count: int) -> list[str]:
             alphabet[symbol] += count
     common = sorted((-count, symbol) for symbol, count in alphabet.items() if count >= min_count)
     vocabulary = dict.fromkeys(symbol for _, symbol in common[:size])
-    merge_pairs(words, times, vocabulary, size, min_count)
+    parts: Counter[tuple[str, ...]] = Counter()  # words between letters that are too rare
+    for word, count in zip(words, times, strict=True):
+        for known, run in groupby(word, vocabulary.__contains__):
+            if known:
+                parts[tuple(run)] += count
+    merge_pairs([list(part) for part in parts], list(parts.values()), vocabulary, size, min_count)
     return list(vocabulary)
 
 
@@ -64,41 +69,32 @@ def merge_pairs(
     seen: Counter[tuple[str, str]] = Counter()
     places: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for i, word in enumerate(words):
-        for pair in pairs_of(word, vocabulary):
+        for pair in pairwise(word):
             seen[pair] += times[i]
             places[pair].add(i)
     queue = [(-count, pair) for pair, count in seen.items()]
     heapq.heapify(queue)
     while queue and len(vocabulary) < size:
         count, pair = heapq.heappop(queue)
-        if seen[pair] < min_count:
+        merged = pair[0] + letters(pair[1])
+        if seen[pair] < min_count or len(letters(merged)) > MAX_PIECE:
             continue
         if -count != seen[pair]:
             heapq.heappush(queue, (-seen[pair], pair))
             continue
-        merged = pair[0] + letters(pair[1])
         vocabulary[merged] = None
         fresh: set[tuple[str, str]] = set()
         for i in places.pop(pair):
-            before, words[i] = pairs_of(words[i], vocabulary), merge(words[i], pair, merged)
-            after = pairs_of(words[i], vocabulary)
-            for old in before:
+            before, words[i] = words[i], merge(words[i], pair, merged)
+            for old in pairwise(before):
                 seen[old] -= times[i]
-            for new in after:
+            for new in pairwise(words[i]):
                 seen[new] += times[i]
-                places[new].add(i)
-            fresh.update(set(after) - set(before))
+                if merged in new:
+                    places[new].add(i)
+                    fresh.add(new)
         for new in fresh:
             heapq.heappush(queue, (-seen[new], new))
-
-
-def pairs_of(word: list[str], vocabulary: dict[str, None]) -> list[tuple[str, str]]:
-    """Neighbours that may become one piece."""
-    return [
-        (a, b)
-        for a, b in pairwise(word)
-        if a in vocabulary and b in vocabulary and len(letters(a)) + len(letters(b)) <= MAX_PIECE
-    ]
 
 
 def merge(word: list[str], pair: tuple[str, str], merged: str) -> list[str]:

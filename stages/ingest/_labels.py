@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -84,7 +84,7 @@ def read_table(raw: Raw, labels: Labels) -> Iterator[Batch]:
     elif labels.delimiter == WHITESPACE:
         yield from read_whitespace(everything, labels)
     else:
-        settings = {"encoding": labels.encoding, "delimiter": labels.delimiter, "header": labels.header}
+        settings: dict[str, Any] = {"encoding": labels.encoding, "delimiter": labels.delimiter, "header": labels.header}
         yield from csv.read(everything, [labels.file], csv.Options(format="csv", names=labels.names, **settings))
 
 
@@ -118,7 +118,7 @@ def match(keys: Sequence[str], names: Sequence[str], labels: Labels) -> dict[str
     Raises DataError where two rows or two files cannot be told apart that way.
     """
     folder = PurePosixPath(labels.file).parent
-    ways = {
+    ways: dict[str, Callable[[str], str]] = {
         "path": lambda name: name,
         "path from the labels' folder": lambda name: relative(name, folder),
         "name": lambda name: Path(name).name,

@@ -16,9 +16,11 @@ from stages.core.errors import DataError
 from stages.ingest._text import MARK_BYTES, Block, line_ends, show_marks
 
 MAX_RECORD_BYTES = 8 << 20  # a quoted value that is longer was never closed
+SCAN_BYTES = 256 << 10
 MANY_LINES = 100  # a record of the wrong length that spans more is a stray quote, not one record
 CR, LF = 13, 10
 END = rb"(?P<end>\r\n|\n|\r|\Z)"
+SPOILT = re.compile(rb"\0|" + MARK_BYTES)
 LINE = re.compile(rb"[^\r\n]*+" + END)
 
 
@@ -90,14 +92,17 @@ def grammar(dialect: Dialect) -> Grammar:
 
 def pieces(blocks: Iterable[Block], source: Source, at: Position) -> Iterator[Piece]:
     """All records of the blocks, which begin where a record does: after the header, at `at`."""
-    carry, damaged = b"", False
+    carry = b""
     for block in blocks:
-        data, damaged = carry + block.data, damaged or block.damaged
-        found = None if damaged else survey(data, source.dialect, at, last=block.last)
-        piece, cut = found or scan(data, source, at, last=block.last)
-        yield piece
-        carry = data[cut:]
-        damaged = MARK_BYTES in carry
+        data = carry + block.data
+        while True:
+            fast = survey(data, source, at, last=block.last)
+            piece, cut = fast or scan(data, source, at, last=block.last)
+            yield piece
+            data = data[cut:]
+            if fast or not cut or not data:
+                break
+        carry = data
         if len(carry) > 2 * MAX_RECORD_BYTES:
             raise DataError(
                 f"{source.name} line {at.line} is longer than {2 * MAX_RECORD_BYTES:,} bytes. Check that it is a CSV "
@@ -105,57 +110,81 @@ def pieces(blocks: Iterable[Block], source: Source, at: Position) -> Iterator[Pi
             )
 
 
-def survey(data: bytes, dialect: Dialect, at: Position, *, last: bool) -> tuple[Piece, int] | None:
-    """The fast way: a piece and where it ends in `data`, or None where the block needs a scan."""
-    if not data:
-        return Piece(b"", np.empty(0, np.int64), np.empty(0, np.int64)), 0
-    if b"\0" in data:
-        return None
+def survey(data: bytes, source: Source, at: Position, *, last: bool) -> tuple[Piece, int] | None:
+    """The fast way: a piece and where it ends in `data`, or None where the quotes need a scan."""
     array = np.frombuffer(data, np.uint8)
     ends = line_ends(array, data, last=last)
-    if last and (not len(ends) or ends[-1] < len(data)):
+    if last and data and (not len(ends) or ends[-1] < len(data)):
         ends = np.append(ends, len(data))
-    closing = np.arange(len(ends))  # those of the line ends that end a record
-    if dialect.quote and dialect.quote.encode() in data:
-        quotes = np.flatnonzero(array == ord(dialect.quote))
-        if not well_quoted(array, quotes, dialect) or (last and len(quotes) % 2):
-            return None
-        closing = np.flatnonzero(np.searchsorted(quotes, ends) % 2 == 0)
+    closing = record_ends(array, ends, source.dialect, last=last)
+    if closing is None:
+        return None
     cut = int(ends[closing[-1]]) if len(closing) else 0
     if len(data) - cut > MAX_RECORD_BYTES or (len(closing) and np.diff(closing, prepend=-1).max() > MANY_LINES):
         return None
-    starts = np.concatenate([[0], ends[closing[:-1]]]).astype(np.int64)[: len(closing)]
-    lines = at.line + np.concatenate([[0], closing[:-1] + 1]).astype(np.int64)[: len(closing)]
+    stops = ends[closing]
+    starts = np.concatenate([[0], stops[:-1]]).astype(np.int64)[: len(stops)]
+    lines = at.line + np.concatenate([[0], closing[:-1] + 1]).astype(np.int64)[: len(stops)]
     first = array[starts] if len(starts) else np.empty(0, np.uint8)
-    blank = (first == CR) | (first == LF)
-    text = data[:cut]
-    if dialect.comment:
-        remark = first == ord(dialect.comment)
-        if remark.any():
-            spans = zip(starts[~remark].tolist(), ends[closing[~remark]].tolist(), strict=True)
-            text, blank = b"".join(data[start:end] for start, end in spans), blank | remark
-    places = at.place + np.arange(int((~blank).sum()))
-    at.place += len(places)
+    remark = first == ord(source.dialect.comment) if source.dialect.comment else np.zeros(len(starts), bool)
+    numbered = ~((first == CR) | (first == LF) | remark)
+    places = at.place + np.cumsum(numbered) - 1
+    wrong = spoilt(data, starts, cut) & numbered
+    bad = [
+        Bad(int(places[row]), int(lines[row]), record, damage(record, source.encoding))
+        for row in np.flatnonzero(wrong).tolist()
+        for record in [data[starts[row] : stops[row]].rstrip(b"\r\n")]
+    ]
+    at.place += int(numbered.sum())
     at.line += int(closing[-1]) + 1 if len(closing) else 0
-    return Piece(text, places, lines[~blank]), cut
+    sound = numbered & ~wrong
+    return Piece(without(data[:cut], starts, stops, wrong | remark), places[sound], lines[sound], bad), cut
+
+
+def record_ends(array: np.ndarray, ends: np.ndarray, dialect: Dialect, *, last: bool) -> np.ndarray | None:
+    """Which of the line ends also end a record, or None where that cannot be told by counting quotes."""
+    every = np.arange(len(ends))
+    quotes = np.flatnonzero(array == ord(dialect.quote)) if dialect.quote else every[:0]
+    opens = bounds(array[quotes - 1], dialect) | (quotes == 0)
+    if not opens.any():  # none, or each of them within an unquoted value, where it is a plain character
+        return every
+    if not well_quoted(array, quotes, dialect) or (last and len(quotes) % 2):
+        return None
+    return np.flatnonzero(np.searchsorted(quotes, ends) % 2 == 0)
+
+
+def spoilt(data: bytes, starts: np.ndarray, cut: int) -> np.ndarray:
+    """True for each record that holds a NUL or a mark of undecodable bytes."""
+    found = [match.start() for match in SPOILT.finditer(data, 0, cut)] if SPOILT.search(data, 0, cut) else []
+    wrong = np.zeros(len(starts), bool)
+    wrong[np.searchsorted(starts, np.array(found, np.int64), side="right") - 1] = True
+    return wrong
+
+
+def without(data: bytes, starts: np.ndarray, stops: np.ndarray, dropped: np.ndarray) -> bytes:
+    """The text without some of its records."""
+    runs, begin = [], 0
+    for row in np.flatnonzero(dropped).tolist():
+        runs.append(data[begin : starts[row]])
+        begin = int(stops[row])
+    return b"".join([*runs, data[begin:]]) if runs else data
+
+
+def bounds(values: np.ndarray, dialect: Dialect) -> np.ndarray:
+    """True for the bytes that stand between values: the delimiter and the line ends."""
+    found: np.ndarray = (values == ord(dialect.delimiter)) | (values == LF) | (values == CR)
+    return found
 
 
 def well_quoted(array: np.ndarray, quotes: np.ndarray, dialect: Dialect) -> bool:
     """Whether every opening quote follows a delimiter, a line end or the quote that it doubles, and every
     closing one precedes such. Then counting quotes is exact: an even number stands before a record's end."""
     opening, closing = quotes[::2], quotes[1::2]
-    delimiter = ord(dialect.delimiter)
-
-    def bounds(values: np.ndarray) -> np.ndarray:
-        found: np.ndarray = (values == delimiter) | (values == LF) | (values == CR)
-        return found
-
     doubled = np.zeros(len(opening), bool)
     doubled[1:] = opening[1:] == closing[: len(opening) - 1] + 1
-    opens = doubled | bounds(array[opening - 1]) | (opening == 0)
-    after = closing[closing + 1 < len(array)]
-    following = array[after + 1]
-    closes = bounds(following) | (following == ord(dialect.quote))
+    opens = doubled | bounds(array[opening - 1], dialect) | (opening == 0)
+    following = array[closing[closing + 1 < len(array)] + 1]
+    closes = bounds(following, dialect) | (following == ord(dialect.quote))
     return bool(opens.all() and closes.all())
 
 
@@ -167,7 +196,7 @@ def scan(data: bytes, source: Source, at: Position, *, last: bool) -> tuple[Piec
     lines: list[int] = []
     bad: list[Bad] = []
     start = 0
-    while start < len(data):
+    while start < min(len(data), SCAN_BYTES):  # past the damage, the fast way may go on
         remark = bool(comment) and data.startswith(comment, start)
         match = None if remark else patterns.record.match(data, start)
         open_to_end = not remark and match is None and patterns.unclosed.match(data, start) is not None

@@ -184,20 +184,20 @@ def guess_encoding(piece: bytes) -> str:
     """UTF-8 where it is valid, else what charset-normalizer makes of it, else latin-1, which takes every byte."""
     import charset_normalizer
 
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(piece)
+    try:  # a piece of a longer file may end within a character
+        codecs.getincrementaldecoder("utf-8")().decode(piece, len(piece) < SAMPLE_BYTES)
         return "utf-8"
     except UnicodeDecodeError:
         lines = [line for line in piece.splitlines() if not line.isascii()]  # ASCII says nothing about it
-        sample = b"\n".join(lines)[: SAMPLE_BYTES // 4]
-        matches = charset_normalizer.from_bytes(sample, cp_isolation=list(USUAL))
-        best = matches.best()
-        if best is None:
-            return western(sample)
-        fitting = {match.encoding for match in matches if match.chaos == best.chaos} | {*best.could_be_from_charset}
-        if best.encoding == "cp1250" and "cp1252" in fitting:
-            return "cp1252"  # as likely by what is seen, and the Western one is the more common
-        return best.encoding.replace("_", "-")
+    sample = b"\n".join(lines)[: SAMPLE_BYTES // 4]
+    matches = charset_normalizer.from_bytes(sample, cp_isolation=list(USUAL))
+    best = matches.best()
+    if best is None:
+        return western(sample)
+    fitting = {match.encoding for match in matches if match.chaos == best.chaos} | {*best.could_be_from_charset}
+    if best.encoding == "cp1250" and "cp1252" in fitting:
+        return "cp1252"  # as likely by what is seen, and the Western one is the more common
+    return best.encoding.replace("_", "-")
 
 
 def western(sample: bytes) -> str:
@@ -241,7 +241,7 @@ def split_lines(data: bytes) -> pa.Array:
     """One string a line, cut by offsets into the same bytes: no copy, no loop."""
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
     if not data.endswith(b"\n"):
-        ends = np.append(ends, len(data))
+        ends = np.append(ends, len(data) - 1)
     offsets = np.concatenate([[0], ends + 1]).astype(np.int32)
     whole = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
     import pyarrow.compute as pc

@@ -66,9 +66,9 @@ def refuse_array(found: pa.Array, name: str) -> None:
 
 def seen_keys(connection: Any, found: pa.Array) -> list[str]:
     """The keys of the first lines, in the order in which they are first seen."""
-    query = "SELECT json_keys(line) FROM sample WHERE json_valid(line)"
+    query = "SELECT CASE WHEN json_valid(line) THEN json_keys(line) END FROM sample"
     rows = run(connection, query, "sample", found.slice(0, SAMPLE_LINES))
-    return list(dict.fromkeys(key for keys in rows.column(0).to_pylist() for key in keys))
+    return list(dict.fromkeys(key for keys in rows.column(0).to_pylist() for key in keys or []))
 
 
 def run(connection: Any, query: str, name: str, found: pa.Array) -> pa.Table:
@@ -86,8 +86,8 @@ def read_lines(
     paths = [path for column in columns for path in (pointer([column]), pointer(column.split(".")))]
     listing = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     query = (
-        "SELECT json_valid(line) AND json_type(line) = 'OBJECT' AS sound, CASE WHEN json_valid(line) THEN "
-        f"json_extract_string(line, [{listing}]) END AS found FROM lines"
+        "SELECT CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END AS sound, CASE WHEN json_valid(line) "
+        f"THEN json_extract_string(line, [{listing}]) END AS found FROM lines"
     )
     parsed = run(connection, query, "lines", found)
     blank = np.asarray(pc.equal(pc.utf8_trim_whitespace(found), ""))

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from stages.contract.section import Section
+from stages.core.errors import DataError
 from stages.ingest import About, Batch, Raw, malformed_row, number_records
 from stages.ingest import _labels as label_table
 from stages.ingest._labels import Labels
@@ -71,7 +72,7 @@ def read_files(raw: Raw, names: Sequence[str], options: Options) -> Batch:
             encoding = encoding_of(path, name, options)
             text = whole_text(path, name, encoding, options.max_bytes)
             rows.append({options.column: text, "name": path.name, **from_path(name, options.path), "_file": name})
-        except ValueError as error:
+        except (ValueError, DataError) as error:
             malformed.append(malformed_row(name, 1, "", str(error)))
             continue
         if options.encoding == AUTO:

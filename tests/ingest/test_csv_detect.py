@@ -174,9 +174,10 @@ LINES = st.lists(st.binary(max_size=8).map(lambda line: line.translate(None, b"\
 @example(['"'], [b'"'], 8)
 def test_no_line_is_ever_lost(tmp_path, monkeypatch, text, junk, size):
     """Every line that is not blank stands in exactly one record or malformed line, wherever blocks end."""
-    from stages.ingest import _text
+    from stages.ingest import _scan, _text
 
     monkeypatch.setattr(_text, "BLOCK_BYTES", size)
+    monkeypatch.setattr(_scan, "SCAN_BYTES", size)
     lines = [line.encode() for line in text] + junk
     (tmp_path / "a.csv").write_bytes(b"k,v\n" + b"".join(line + b"\n" for line in lines))
     records, malformed = read_all(csv, Raw(tmp_path, tmp_path), csv.Options(format="csv"))
