@@ -12,7 +12,7 @@ SEAMS = {"columns", "models", "targets", "training", "compression", "statistics"
 SHARED = {"contract", "core"}
 ONLY_IN = {
     "prefect": ["flows/"],
-    "great_expectations": ["stages/validate.py"],
+    "great_expectations": ["stages/validate/"],
     "torch": [
         "stages/training/",
         "stages/models/_",
