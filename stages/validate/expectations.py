@@ -60,13 +60,16 @@ class Engine:
             suite.add_expectation(self.build(item, place))
         return suite
 
-    def run(self, suite: Any, frame: Any, *, rows: int = 0) -> list[dict[str, Any]]:
+    def batch(self, frame: Any) -> Any:
+        """A frame as Great Expectations takes it; made once, since it hashes the frame."""
+        return self.batches.get_batch({"dataframe": frame})
+
+    def run(self, suite: Any, batch: Any, *, rows: int = 0) -> list[dict[str, Any]]:
         """One answer an expectation, in the suite's order; with `rows`, which rows were unexpected, at most so many.
 
         An answer is {"success", "result", "error"}: `success` only where nothing was raised.
         """
         detail = "SUMMARY" if rows else "BASIC"
-        batch = self.batches.get_batch({"dataframe": frame})
         done = batch.validate(suite, result_format={"result_format": detail, "partial_unexpected_count": rows})
         answers: list[dict[str, Any]] = [{}] * len(suite.expectations)
         for outcome in done.results:

@@ -117,7 +117,7 @@ def by_duckdb(
         return engine.judge(built, {"column.most_common_value": values(database, query)}), []
     query = f"SELECT DISTINCT {column} AS v FROM t WHERE v IS NOT NULL ORDER BY v"
     frame = pa.table({names[0]: pa.array(values(database, query), schema.field(names[0]).type)}).to_pandas()
-    return engine.run(engine.suite([item]), frame)[0], []
+    return engine.run(engine.suite([item]), engine.batch(frame))[0], []
 
 
 def values(database: Any, query: str) -> list[Any]:
@@ -198,7 +198,7 @@ def by_pandas(
     if item["kwargs"].get("row_condition") or not names:
         names = held
     frame = to_frame(parts.read(folder, names), columns)
-    (answer,) = engine.run(engine.suite([item]), frame, rows=max(kept, SAMPLE))
+    (answer,) = engine.run(engine.suite([item]), engine.batch(frame), rows=max(kept, SAMPLE))
     listed = answer["result"].get("partial_unexpected_index_list") or []
     return answer, place_rows(folder, [int(row) for row in listed][:kept])
 
