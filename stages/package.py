@@ -99,7 +99,7 @@ def copy_serving(out: Path, contract: Contract) -> None:
     """The code that serves, and what it needs: named, with the versions that this bundle was made with."""
     from importlib.metadata import version
 
-    names = ["prepare.py", "read.py", "predict.py", "verify.py"]
+    names = ["prepare.py", "values.py", "picture.py", "read.py", "predict.py", "verify.py"]
     packages = ["numpy", "onnxruntime"]
     if contract.get("ingest")["format"] == "mail":
         names.append("mail.py")

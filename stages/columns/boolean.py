@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from serving.prepare import WORDS
+from serving.values import WORDS
 from stages.columns._parse import Cleaned, parse_distinct
 from stages.contract.column import BaseColumn
 from stages.contract.section import Section

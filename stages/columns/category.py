@@ -9,16 +9,19 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from stages.columns._parse import Cleaned, parse_distinct
-from stages.contract.column import BaseColumn
+from stages.columns._words import parse_words
+from stages.contract.column import BaseColumn, Pattern
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import Graph
 
 
 class Column(BaseColumn):
-    """`values` lists what is allowed: [a, b], or with aliases {a: [A, alpha], b: []}."""
+    """`values` lists what is allowed: [a, b], or with aliases {a: [A, alpha], b: []}; `pattern` is a regular
+    expression that the whole value matches, before aliases."""
 
     type: Literal["category"]
+    pattern: Pattern = None
     values: dict[str, list[str]] | None = None
 
     @field_validator("values", mode="before")
@@ -46,7 +49,7 @@ class Features(Section):
 
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
-    return parse_distinct(column.describe(name), values, pa.string())
+    return parse_distinct(column.describe(name), values, pa.string(), fast=parse_words)
 
 
 def expectations(column: Column) -> list[dict[str, Any]]:

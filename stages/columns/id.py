@@ -7,14 +7,18 @@ import pyarrow as pa
 
 from stages.columns import category
 from stages.columns._parse import Cleaned, parse_distinct
-from stages.contract.column import BaseColumn
+from stages.columns._words import parse_words
+from stages.contract.column import BaseColumn, Pattern
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import Graph
 
 
 class Column(BaseColumn):
+    """`pattern` is a regular expression that the whole value matches."""
+
     type: Literal["id"]
+    pattern: Pattern = None
 
 
 class Features(Section):
@@ -22,7 +26,7 @@ class Features(Section):
 
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
-    return parse_distinct(column.describe(name), values, pa.string())
+    return parse_distinct(column.describe(name), values, pa.string(), fast=parse_words)
 
 
 def expectations(column: Column) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import model_validator
 
-from serving.prepare import NUMBER, SPACE
-from stages.columns._parse import Cleaned, missing_mask, parse_distinct
+from stages.columns._numbers import parse_numbers
+from stages.columns._parse import Cleaned, parse_distinct
 from stages.contract.column import BaseColumn
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
@@ -21,17 +21,38 @@ SMALLEST, LARGEST = 1e-100, 1e100  # beyond them fitting takes 0 and ±1e100: sq
 
 
 class Column(BaseColumn):
-    """`min` and `max` are the bounds of a sound value; a value beyond them is rejected."""
+    """`min` and `max` are the bounds of a sound value: one beyond them is rejected, or with `clip` moved to the bound.
+
+    `decimal` and `thousands` are the marks of its locale; `units` maps what may stand before or
+    behind a number to its factor, such as {kg: 1, g: 0.001}.
+    """
 
     type: Literal["number"]
     min: float | None = None
     max: float | None = None
+    clip: bool = False
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", "'", " ", "\u00a0", "\u202f", "_"] | None = None
+    units: dict[str, float] = {}
 
     @model_validator(mode="after")
-    def ordered(self) -> "Column":
+    def consistent(self) -> "Column":
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} not above max {self.max:g}")
+        if self.clip and self.min is None and self.max is None:
+            raise ValueError("a min or a max beside clip: true")
+        if self.thousands == self.decimal:
+            raise ValueError(f"marks that differ; {self.decimal!r} is both decimal and thousands")
+        for unit, factor in self.units.items():
+            if not unit.strip() or unit != unit.strip() or any(mark.isdigit() for mark in unit) or not factor:
+                raise ValueError(f"units as {{kg: 1, g: 0.001}}: words without digits, and no factor 0; found {unit!r}")
         return self
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """Marks that say nothing new are left out."""
+        description = super().describe(name)
+        usual = {"clip": False, "decimal": ".", "units": {}}
+        return {key: value for key, value in description.items() if key not in usual or value != usual[key]}
 
 
 class Features(Section):
@@ -41,36 +62,33 @@ class Features(Section):
 
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
-    """Vectorised twin of `prepare.parse_number`; a property test holds it to the original."""
-    description = column.describe(name)
+    """Vectorised twin of `values.parse_number`; a property test holds it to the original."""
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         numbers = pc.cast(values, pa.float64(), safe=False)
         absent = np.asarray(pc.is_null(numbers, nan_is_null=True))
-        wrong = np.zeros(len(values), bool)
-    elif pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        trimmed = pc.utf8_trim(values, SPACE)
-        absent = missing_mask(description, trimmed)
-        matches = np.asarray(pc.fill_null(pc.match_substring_regex(trimmed, f"^(?:{NUMBER.pattern})$"), False))
-        wrong = ~matches & ~absent
-        unsigned = pc.replace_substring_regex(trimmed, r"^\+", "")
-        try:
-            numbers = pc.cast(pc.if_else(pa.array(matches & ~absent), unsigned, None), pa.float64())
-        except pa.ArrowInvalid:  # such as 1e999: a number for the regex, not for a float
-            return parse_distinct(description, values, pa.float64())
-    else:
-        return parse_distinct(description, values, pa.float64())
-    return check_bounds(column, numbers, absent, wrong)
+        return check_bounds(column, numbers, absent, np.zeros(len(values), bool))
+    cleaned = parse_distinct(column.describe(name), values, pa.float64(), fast=parse_numbers)
+    if not column.clip:
+        return cleaned
+    plain = np.asarray(pc.fill_null(cleaned.values, np.nan))
+    return Cleaned(cleaned.values, cleaned.broken, int(((plain == column.min) | (plain == column.max)).sum()))
 
 
 def check_bounds(column: Column, numbers: pa.Array, absent: np.ndarray, wrong: np.ndarray) -> Cleaned:
     plain = np.asarray(pc.fill_null(numbers, np.nan)) + 0.0  # -0.0 and 0.0 are one value, and hash as one
     wrong = wrong | (~np.isfinite(plain) & ~absent)
     sound = ~absent & ~wrong
-    broken = {"number": wrong, "required": absent if column.required else np.zeros_like(absent)}
-    broken["min"] = sound & (plain < column.min) if column.min is not None else np.zeros_like(sound)
-    broken["max"] = sound & (plain > column.max) & ~broken["min"] if column.max is not None else np.zeros_like(sound)
-    sound = sound & ~broken["min"] & ~broken["max"]
-    return Cleaned(pa.array(plain, mask=~sound), {rule: mask for rule, mask in broken.items() if mask.any()})
+    none = np.zeros_like(sound)
+    low = sound & (plain < column.min) if column.min is not None else none
+    high = sound & (plain > column.max) & ~low if column.max is not None else none
+    clipped = 0
+    if column.clip:
+        clipped = int(low.sum() + high.sum())
+        plain, low, high = np.clip(plain, column.min, column.max), none, none
+    broken = {"number": wrong, "required": absent if column.required else none, "min": low, "max": high}
+    sound = sound & ~low & ~high
+    values = pa.array(plain) if sound.all() else pa.array(plain, mask=~sound)
+    return Cleaned(values, {rule: mask for rule, mask in broken.items() if mask.any()}, clipped)
 
 
 def expectations(column: Column) -> list[dict[str, Any]]:

@@ -4,16 +4,16 @@ Words are runs of letters and digits, single CJK characters, and single marks su
 Hashing is MurmurHash3 (32 bit, seed 0) of the UTF-8 bytes, equal to scikit-learn's.
 """
 
-import re
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from stages.columns import category
 from stages.columns._parse import Cleaned, parse_distinct
-from stages.contract.column import BaseColumn
+from stages.columns._words import parse_text
+from stages.contract.column import BaseColumn, Pattern
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import END, INT64, Graph
@@ -35,17 +35,8 @@ class Column(BaseColumn):
     """`remove` is a regular expression: what it matches goes. What stands behind `max_chars` is cut off."""
 
     type: Literal["text"]
-    remove: str | None = None
+    remove: Pattern = None
     max_chars: int = Field(default=4000, ge=1)
-
-    @field_validator("remove")
-    @classmethod
-    def compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"a regular expression: {error}") from None
-        return pattern
 
 
 class Features(Section):
@@ -56,7 +47,7 @@ class Features(Section):
 
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
-    return parse_distinct(column.describe(name), values, pa.string())
+    return parse_distinct(column.describe(name), values, pa.string(), fast=parse_text)
 
 
 def expectations(column: Column) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 BATCH_ROWS = 131_072
+RUNNING = ("_record",)
 COMPRESSION = {"compression": "zstd", "compression_level": 1}
 
 
@@ -55,13 +56,19 @@ class Writer:
 
     def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
         self.path = path
-        self.writer = pq.ParquetWriter(path, schema, **COMPRESSION) if schema else None
+        self.writer = self.begin(schema) if schema else None
 
     def write(self, table: pa.Table) -> None:
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, table.schema, **COMPRESSION)
+            self.writer = self.begin(table.schema)
         if table.num_rows:
             self.writer.write_table(table)
+
+    def begin(self, schema: pa.Schema) -> pq.ParquetWriter:
+        """Running numbers are kept as differences: a byte a row, and no time to read."""
+        encoding = {name: "DELTA_BINARY_PACKED" for name in schema.names if name in RUNNING}
+        words = [name for name in schema.names if name not in encoding]
+        return pq.ParquetWriter(self.path, schema, **COMPRESSION, use_dictionary=words, column_encoding=encoding)
 
     def close(self) -> None:
         if self.writer is not None:

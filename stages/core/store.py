@@ -67,7 +67,7 @@ def file_hashes(paths: Iterable[Path]) -> list[str]:
 def key(*parts: Any, code: tuple[str, ...], libraries: tuple[str, ...] = LEARNING) -> str:
     """A key over JSON-able parts, the versions that compute, and the text of the files and folders that `code` names.
 
-    A name is a path from the project's root, such as "serving/prepare.py", or a folder of `stages/`, such as "models".
+    A name is "serving/prepare.py" or the like, or a file or folder of `stages/`, such as "models".
     """
     return hash_json([parts, {name: code_hash(name) for name in code}, versions(libraries)])[:32]
 
@@ -80,6 +80,6 @@ def versions(libraries: tuple[str, ...]) -> dict[str, str]:
 @cache
 def code_hash(name: str) -> str:
     """SHA-256 over the Python files of a folder, in the order of their names, or over one file."""
-    path = ROOT / name if "/" in name else STAGES / name
+    path = ROOT / name if name.startswith("serving/") else STAGES / name
     files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
     return hash_json([(file.name, sha256(file)) for file in files])

@@ -5,7 +5,8 @@ It is no defence against somebody who makes rows collide on purpose.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +52,8 @@ def hash_values(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         codes = np.asarray(pc.fill_null(values.indices, 0))
         return fill(low[codes], values), fill(high[codes], values)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_bytes(kind):
-        words = pc.fill_null(values, b"" if is_bytes(kind) else "")
+        width = kind.byte_width if pa.types.is_fixed_size_binary(kind) else 0
+        words = pc.fill_null(values, bytes(width) if is_bytes(kind) else "")
         low, high = hash_words(words)
         return fill(low, values), fill(high, values)
     bits = fill(to_bits(values), values)
@@ -113,22 +115,54 @@ def mix(bits: np.ndarray) -> np.ndarray:
 def repeated(lane: np.ndarray) -> np.ndarray:
     """The sorted values that stand more than once. Sorts `lane` in place: 8 bytes a row, and no more."""
     lane.sort()
-    same = lane[1:] == lane[:-1]
-    return np.unique(lane[1:][same])
+    return np.unique(lane[1:][lane[1:] == lane[:-1]])
 
 
-def later(keys: Iterable[np.ndarray]) -> list[np.ndarray]:
-    """For each part's keys [N, 2], in order: True where an equal key stood before, in this part or an earlier one."""
-    parts = list(keys)
-    lanes = np.concatenate([part[:, 0] for part in parts]) if parts else np.empty(0, np.uint64)
-    twice = repeated(lanes)
+def among(lane: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """True where a value of `lane` is one of `ordered`, which is sorted."""
+    if not len(ordered):
+        return np.zeros(len(lane), bool)
+    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, lane), len(ordered) - 1)] == lane)
+
+
+@dataclass(frozen=True)
+class Twins:
+    """The rows of several parts that are not alone, by equal keys: `group` is 0, 0, 1, 1, 1, … in order of the keys.
+
+    Within a group they stand in the order of the table. `part` and `row` say where each is.
+    """
+
+    group: np.ndarray
+    part: np.ndarray
+    row: np.ndarray
+
+    def later(self) -> np.ndarray:
+        """True for each but the first of its group."""
+        return np.concatenate([np.zeros(min(1, len(self.group)), bool), self.group[1:] == self.group[:-1]])
+
+    def earlier(self) -> np.ndarray:
+        """True for each but the last of its group."""
+        return np.concatenate([self.group[1:] == self.group[:-1], np.zeros(min(1, len(self.group)), bool)])
+
+
+def find_twins(load: Callable[[int], np.ndarray], num_parts: int) -> Twins:
+    """`load(part)` gives the keys [N, 2] of one part. Memory: 8 bytes a row, and 32 a row that is not alone."""
+    lanes = [np.array(load(part)[:, 0]) for part in range(num_parts)]
+    twice = repeated(np.concatenate(lanes) if lanes else np.empty(0, np.uint64))
     del lanes
-    masks, seen = [], set[tuple[int, int]]()
-    for part in parts:
-        mask = np.zeros(len(part), bool)
-        for row in np.flatnonzero(np.isin(part[:, 0], twice)):
-            key = (int(part[row, 0]), int(part[row, 1]))
-            mask[row] = key in seen
-            seen.add(key)
-        masks.append(mask)
-    return masks
+    keys, parts, rows = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for part in range(num_parts):
+        part_keys = load(part)
+        found = np.flatnonzero(among(part_keys[:, 0], twice))
+        keys.append(np.array(part_keys[found]))
+        parts.append(np.full(len(found), part))
+        rows.append(found)
+    key, places = np.concatenate(keys), np.arange(sum(map(len, rows)))
+    order = np.lexsort((places, key[:, 1], key[:, 0]))
+    key = key[order]
+    starts = np.concatenate([np.ones(min(1, len(key)), bool), (key[1:] != key[:-1]).any(1)])
+    group = np.cumsum(starts) - 1
+    alone = np.bincount(group, minlength=1)[group] == 1 if len(group) else np.zeros(0, bool)  # the other lane differs
+    keep = ~alone
+    _, group = np.unique(group[keep], return_inverse=True)
+    return Twins(group, np.concatenate(parts)[order][keep], np.concatenate(rows)[order][keep])

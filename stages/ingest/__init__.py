@@ -27,7 +27,7 @@ from stages.ingest._parts import file_name, partition
 
 FILE, RECORD = "_file", "_record"
 MALFORMED = pa.schema([(FILE, pa.string()), (RECORD, pa.int64()), ("text", pa.string()), ("reason", pa.string())])
-CODE = ("ingest", "serving/mail.py", "serving/prepare.py")
+CODE = ("ingest", "serving/mail.py")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def ingest(raw: Raw, module: ModuleType, settings: Any, contract: Contract, out:
             if reports[-1]["records"]:
                 link(folder / "records.parquet", out / "parts" / file_name(place, names))
             with (folder / "malformed.parquet").open("rb") as file:
-                malformed.write(pq.read_table(file))
+                malformed.write(pq.ParquetFile(file).read())
             cli.progress(f"ingest: {place + 1:,} of {len(groups):,} parts", last=place + 1 == len(groups) > 1)
     kept.retain(kind, keys)
     total = {name: sum(report[name] for report in reports) for name in ("records", "malformed")}
@@ -136,7 +136,7 @@ def part_key(raw: Raw, names: Sequence[str], settings: Any, contract: Contract) 
 
 def nothing_read(num_malformed: int, path: Path, pipeline: str) -> str:
     with path.open("rb") as file:
-        first = pq.read_table(file).slice(0, 1).to_pylist()
+        first = pq.ParquetFile(file).read().slice(0, 1).to_pylist()
     because = f", the first because {first[0]['reason']}" if first else ""
     return (
         f"no record could be read; {num_malformed:,} were malformed{because}. Check "

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from serving.prepare import Problem, parse
+from serving.prepare import parse
+from serving.values import Problem
 from stages.columns import Encoder, draw, encode, feature_options, fit, inputs, module_of
 from stages.contract.loader import declare, seam
 from stages.core.files import to_json

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from serving.prepare import Problem, parse
+from serving.prepare import parse
+from serving.values import Problem
 from stages.columns import module_of
 from stages.contract.loader import declare
 

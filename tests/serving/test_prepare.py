@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from serving.prepare import NO_TIMESTAMP, Problem, parse, prepare
+from serving.prepare import parse, prepare
+from serving.values import NO_TIMESTAMP, Problem
 
 COLUMNS = [
     {"name": "customer", "type": "id", "required": True},

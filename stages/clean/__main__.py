@@ -1,0 +1,3 @@
+from stages.clean import main
+
+main()

@@ -1,0 +1,155 @@
+"""Summaries of all parts in; which rows of which part are merged or rejected, and why, out.
+
+These rules hold between records, so no part can decide them alone. They read hashes, not rows.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages.clean.section import Section
+from stages.core.files import read_json
+from stages.duplicates import near
+from stages.duplicates.rows import Twins, find_twins
+
+LISTED = 20
+
+
+@dataclass
+class Removed:
+    """Rows of one part's sound rows that go: `merged` [N], and a mask for each rule that rejects."""
+
+    merged: np.ndarray
+    rejected: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> np.ndarray:
+        return ~np.asarray(np.logical_or.reduce([self.merged, *self.rejected.values()]))
+
+    def reject(self, rule: str) -> np.ndarray:
+        """The mask of a rule, to be filled. What is merged already is not rejected too."""
+        return self.rejected.setdefault(rule, np.zeros(len(self.merged), bool))
+
+
+def judge(
+    folders: Sequence[Path], section: Section, columns: Mapping[str, Any]
+) -> tuple[list[Removed], dict[str, Any]]:
+    """What goes from each part, and the report on every global rule. `columns` are the declared ones."""
+    removed = [Removed(np.zeros(read_json(folder / "counts.json")["sound"], bool)) for folder in folders]
+    report: dict[str, Any] = {"duplicates": exact(folders, section, removed)}
+    if section.key:
+        report["duplicate_keys"] = same_key(folders, section, removed)
+    if section.near:
+        report["near_duplicates"] = {
+            item.column: nearly(folders, item, columns[item.column], removed) for item in section.near
+        }
+    if folders and (folders[0] / "inputs.npy").exists():
+        report["contradictions"] = contradictions(folders, section, removed)
+    if section.outliers:
+        report["outliers"] = {
+            name: outliers(folders, name, limits, removed) for name, limits in section.outliers.items()
+        }
+    return removed, report
+
+
+def loader(folders: Sequence[Path], key: str, removed: Sequence[Removed]) -> Callable[[int], np.ndarray]:
+    """The keys of one part's rows; of those that went already, none is equal to any other."""
+
+    def load(part: int) -> np.ndarray:
+        keys = np.load(folders[part] / f"{key}.npy", mmap_mode="r")
+        gone = np.flatnonzero(~removed[part].kept)
+        if len(gone):
+            keys = np.array(keys)
+            keys[gone, 0], keys[gone, 1] = gone, part
+        return np.asarray(keys)
+
+    return load
+
+
+def mark(twins: Twins, chosen: np.ndarray, masks: Sequence[np.ndarray]) -> None:
+    for part in np.unique(twins.part[chosen]):
+        masks[part][twins.row[chosen & (twins.part == part)]] = True
+
+
+def exact(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
+    twins = find_twins(loader(folders, "rows", removed), len(folders))
+    later = twins.later()
+    if section.duplicates == "merge":
+        mark(twins, later, [item.merged for item in removed])
+    return {"rows": int(later.sum()), "groups": count_groups(twins.group), "then": section.duplicates}
+
+
+def count_groups(group: np.ndarray) -> int:
+    return len(np.unique(group))
+
+
+def same_key(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
+    assert section.key is not None
+    twins = find_twins(loader(folders, "key", removed), len(folders))
+    others = twins.later() if section.key.keep == "first" else twins.earlier()
+    if section.key.then == "merge":
+        mark(twins, others, [item.merged for item in removed])
+    elif section.key.then == "reject":
+        mark(twins, others, [item.reject("duplicate_key") for item in removed])
+    return {"rows": int(others.sum()), "groups": count_groups(twins.group), "then": section.key.then}
+
+
+def contradictions(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
+    """Groups of rows with the same inputs of which at least two have labels that differ."""
+    twins = find_twins(loader(folders, "inputs", removed), len(folders))
+    labels = np.zeros(len(twins.row), np.uint64)
+    known = np.zeros(len(twins.row), bool)
+    for part in np.unique(twins.part):
+        here = twins.part == part
+        labels[here] = np.load(folders[part] / "label.npy", mmap_mode="r")[twins.row[here], 0]
+        known[here] = np.load(folders[part] / "labelled.npy", mmap_mode="r")[twins.row[here]]
+    group, row_labels = twins.group[known], labels[known]
+    pairs = np.unique(np.stack([group.astype(np.uint64), row_labels], 1), axis=0)[:, 0].astype(np.int64)
+    disputed = np.bincount(pairs, minlength=twins.group.max(initial=-1) + 1) > 1
+    chosen = disputed[twins.group] & known if len(twins.group) else known
+    if section.contradictions == "reject":
+        mark(twins, chosen, [item.reject("contradiction") for item in removed])
+    return {"rows": int(chosen.sum()), "groups": int(disputed.sum()), "then": section.contradictions}
+
+
+def nearly(folders: Sequence[Path], item: Any, declared: Any, removed: Sequence[Removed]) -> dict[str, Any]:
+    """Groups of nearly equal values among the rows that are still there."""
+    kept = [np.flatnonzero(gone.kept) for gone in removed]
+    values = [column(folder, item.column).take(pa.array(rows)) for folder, rows in zip(folders, kept, strict=True)]
+    signed = [
+        np.load(folder / f"near-{item.column}.npy", mmap_mode="r")[rows]
+        for folder, rows in zip(folders, kept, strict=True)
+    ]
+    group = near.groups(declared, np.concatenate(signed), pa.chunked_array(values), item.similarity)
+    later = np.flatnonzero(group != np.arange(len(group)))
+    if item.then == "merge":
+        part, row = np.repeat(np.arange(len(kept)), [len(rows) for rows in kept]), np.concatenate(kept)
+        for place in later:
+            removed[part[place]].merged[row[place]] = True
+    return {"rows": len(later), "groups": count_groups(group[later]), "then": item.then}
+
+
+def column(folder: Path, name: str) -> pa.Array:
+    """One typed column of a part's sound rows, mapped from the store and not copied."""
+    with pa.memory_map(str(folder / "typed.arrow")) as file:
+        values = pa.ipc.open_file(file).read_all().column(name)
+        return values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+
+
+def outliers(folders: Sequence[Path], name: str, limits: Any, removed: Sequence[Removed]) -> dict[str, Any]:
+    values = [np.asarray(column(folder, name).fill_null(np.nan)) for folder in folders]
+    present = np.concatenate([part[gone.kept & ~np.isnan(part)] for part, gone in zip(values, removed, strict=True)])
+    if not len(present):
+        return {"rows": 0, "then": limits.then}
+    lower, upper = np.quantile(present, [0.25, 0.75])
+    low, high = lower - limits.iqr * (upper - lower), upper + limits.iqr * (upper - lower)
+    count = int(((present < low) | (present > high)).sum())
+    if limits.then == "reject":
+        for part, gone in zip(values, removed, strict=True):
+            far = (part < low) | (part > high)
+            gone.reject(f"{name}.outlier")[far & ~gone.merged] = True
+    return {"rows": count, "low": float(low), "high": float(high), "then": limits.then}
