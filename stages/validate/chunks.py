@@ -4,6 +4,7 @@ What a part gives follows from its bytes, the expectations, the columns, the ref
 alone; so a part that has not changed is not read again.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.core import cli, parts, store
-from stages.core.files import hash_json, read_json, sha256, write_json
+from stages.core.files import hash_json, read_json, sha256, write_text
 from stages.validate.expectations import SAMPLE, Engine, plain, to_frame
 from stages.validate.section import is_personal
 from stages.validate.suite import Check, columns_of, touches_personal
 from stages.validate.summary import Summary, add, summarise
 
-CODE = ("validate", "columns", "contract", "serving/prepare.py", "stages/core/parts.py")
+CODE = ("validate", "columns", "contract/column.py", "core/parts.py", "serving/prepare.py")
 LIBRARIES = ("great-expectations", "numpy", "pandas", "pyarrow")
 CHUNK_BYTES = 16 << 20  # batches up to this go to Great Expectations at once, which takes 0.2 s whatever it is given
 MASK = "•••"
@@ -91,7 +92,7 @@ def examine(paths: Sequence[Path], plan: Plan, engine: Engine) -> tuple[list[Tal
                 broken[path.name] = f"cannot be read as Parquet: {error}"
                 continue
             with kept.put(kind, keys[-1]) as folder:
-                write_json(folder / "part.json", found)
+                write_text(folder / "part.json", json.dumps(found))  # infinities stay: JSON proper has none
         found = read_json(kept.path(kind, keys[-1]) / "part.json")
         merge(tallies, found["tallies"], place, plan.kept)
         summary = found["summary"] if summary is None else add(summary, found["summary"])

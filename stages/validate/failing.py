@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.core import parts
@@ -69,7 +70,6 @@ def mask(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
     """A personal value becomes a mark; a missing one stays missing."""
     for name in table.column_names:
         if hidden(name, columns):
-            absent = table.column(name).is_null().to_pylist()
-            values = pa.array([None if gone else MASK for gone in absent], pa.string())
+            values = pc.if_else(table.column(name).is_valid(), MASK, pa.scalar(None, pa.string()))
             table = table.set_column(table.column_names.index(name), name, values)
     return table

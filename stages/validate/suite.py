@@ -5,6 +5,7 @@ expectations by their Great Expectations names.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timezone
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -56,11 +57,28 @@ def derive_suite(columns: Mapping[str, Any], section: Section) -> list[Check]:
         suite.append(expectation("expect_column_values_to_not_be_null", {"column": name, "mostly": 1.0 - share}))
         for item in module_of(column).expectations(column):
             suite.append(expectation(item["type"], {"column": name, **item["kwargs"]}))
-    return suite + [own(kind, arguments) for item in section.expect for kind, arguments in item.items()]
+    suite += [own(kind, arguments) for item in section.expect for kind, arguments in item.items()]
+    return [{**item, "kwargs": with_moments(item["kwargs"], columns)} for item in suite]
 
 
 def expectation(kind: str, kwargs: dict[str, Any], origin: str = "contract", severity: str = "fail") -> Check:
     return {"type": kind, "kwargs": kwargs, "from": origin, "severity": severity}
+
+
+def with_moments(kwargs: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Bounds of a timestamp as moments in UTC: Great Expectations reads "2020-01-01" as a day, which nothing equals."""
+    column = kwargs.get("column")
+    if column not in columns or columns[column].type != "timestamp":
+        return kwargs
+    return {key: moment(value) if key in ("min_value", "max_value") else value for key, value in kwargs.items()}
+
+
+def moment(value: Any) -> Any:
+    try:
+        found = datetime.fromisoformat(value.isoformat() if isinstance(value, date) else str(value))
+    except ValueError:
+        return value
+    return found.astimezone(timezone.utc).replace(tzinfo=None) if found.tzinfo else found
 
 
 def own(kind: str, arguments: Mapping[str, Any]) -> Check:

@@ -117,7 +117,7 @@ def by_duckdb(
         return engine.judge(built, {"column.most_common_value": values(database, query)}), []
     query = f"SELECT DISTINCT {column} AS v FROM t WHERE v IS NOT NULL ORDER BY v"
     frame = pa.table({names[0]: pa.array(values(database, query), schema.field(names[0]).type)}).to_pandas()
-    return engine.run(engine.suite([item]), engine.batch(frame))[0], []
+    return engine.run(engine.suite([item]), engine.batch(frame), rows=SAMPLE)[0], []
 
 
 def values(database: Any, query: str) -> list[Any]:

@@ -1,77 +1,22 @@
 """Each expectation has a table that meets it and a corruption that breaks it, and only it."""
 
-import pandas as pd
-import pyarrow as pa
+from datetime import datetime
+
 import pytest
+from validate_shop import DAY, SECTION, SOUND, broken, contract, table
 
-from stages.contract.loader import declare
+from stages.contract.loader import declare, seam
 from stages.core.errors import ContractError
-from stages.validate import (
-    Section,
-    check_classes,
-    check_rejects,
-    derive_suite,
-    exceptions,
-    expectation,
-    explain,
-    run_suite,
-    to_frame,
-    verdict,
-)
-
-DECLARED = {
-    "who": {"type": "id", "required": True},
-    "amount": {"type": "number", "min": 0, "max": 10},
-    "colour": {"type": "category", "values": ["red", "blue"]},
-    "paid": {"type": "boolean"},
-    "note": {"type": "text", "max_chars": 5},
-    "photo": {"type": "image", "height": 1, "width": 2, "channels": 1},
-}
-COLUMNS = {name: declare(name, raw) for name, raw in DECLARED.items()}
-SECTION = Section.model_validate(
-    {
-        "rows": {"min": 10, "max": 12},
-        "max_missing": {"default": 0.5, "colour": 0.1},
-        "expect": [{"expect_column_values_to_match_regex": {"column": "who", "regex": "^c[0-9]+$"}}],
-    }
-)
-KINDS = {
-    "who": pa.string(),
-    "amount": pa.float64(),
-    "colour": pa.string(),
-    "paid": pa.bool_(),
-    "note": pa.string(),
-    "photo": pa.binary(),
-}
-SOUND = {
-    "who": [f"c{i}" for i in range(10)],
-    "amount": [0.0, 10.0, 5.0, None, None, None, None, None, 1.0, 2.0],
-    "colour": ["red"] * 8 + ["blue", None],
-    "paid": [True, False, None, True, False, None, True, False, None, True],
-    "note": ["", "short", "日本語です", None, "a", "b", "c", "d", "e", "f"],
-    "photo": [b"ab"] * 9 + [None],
-}
-
-
-def table(**changed: list) -> pa.Table:
-    return pa.table({name: pa.array(values, KINDS[name]) for name, values in {**SOUND, **changed}.items()})
-
-
-def results(frame: pd.DataFrame) -> list[dict]:
-    return run_suite(derive_suite(COLUMNS, SECTION), frame, "shop.validate")
-
-
-def failures(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """(expectation, column) of each that failed."""
-    failed = [result for result in results(frame) if not result["success"]]
-    return [(result["type"].removeprefix("expect_"), result["kwargs"].get("column", "")) for result in failed]
+from stages.validate import check
+from stages.validate.expectations import exception_of
+from stages.validate.report import explain, headline, verdict
+from stages.validate.section import Section
+from stages.validate.suite import derive_suite
 
 
 def test_the_suite_that_follows_from_the_contract():
-    found = [
-        (item["type"].removeprefix("expect_"), *item["kwargs"].values()) for item in derive_suite(COLUMNS, SECTION)
-    ]
-    assert [str(item) for item in found] == [
+    found = derive_suite(contract().columns, Section.model_validate(SECTION))
+    assert [str((item["type"].removeprefix("expect_"), *item["kwargs"].values())) for item in found] == [
         "('table_row_count_to_be_between', 10, 12)",
         "('column_to_exist', 'who')",
         "('column_values_to_not_be_null', 'who', 1.0)",
@@ -90,18 +35,31 @@ def test_the_suite_that_follows_from_the_contract():
         "('column_to_exist', 'photo')",
         "('column_values_to_not_be_null', 'photo', 0.5)",
         "('column_values_to_be_between', 'photo', 2, 2)",
+        "('column_to_exist', 'at')",
+        "('column_values_to_not_be_null', 'at', 0.5)",
+        f"('column_values_to_be_between', 'at', {datetime(2020, 1, 1)!r}, {datetime(2020, 12, 31)!r})",
+        "('column_to_exist', 'seen')",
+        "('column_values_to_not_be_null', 'seen', 0.5)",
         "('column_values_to_match_regex', 'who', '^c[0-9]+$')",
     ]
 
 
-def test_a_sound_table_meets_all_and_each_result_says_where_it_comes_from():
-    found = results(to_frame(table(), COLUMNS))
-    assert verdict(found)["reasons"] == []
-    assert verdict(found)["passed"]
-    assert len(found) == 19
-    assert [result["from"] for result in found].count("user") == 1
+def test_every_column_type_is_in_this_table():
+    assert {column.type for column in contract().columns.values()} == set(seam("columns"))
 
 
+def test_a_sound_table_meets_all_and_each_result_says_how_it_was_computed(shop):
+    report = shop.validate(table())
+    assert report["reasons"] == []
+    assert report["passed"]
+    ways = [(result["from"], result["computed"]) for result in report["results"]]
+    assert ways.count(("user", "chunks")) == 1
+    assert ways.count(("contract", "arrow")) == 10  # the row count, eight columns that exist, the classes
+    assert ways.count(("contract", "chunks")) == 14
+    assert len(ways) == 25
+
+
+FRESH = {"column": "at", "max_age_days": 3, "as_of": "2020-06-10"}
 BREAKS = {  # what is wrong: (changed columns, what alone fails)
     "nine rows": (
         {**{name: values[:9] for name, values in SOUND.items()}, "amount": SOUND["amount"][:3] + SOUND["amount"][4:]},
@@ -117,57 +75,113 @@ BREAKS = {  # what is wrong: (changed columns, what alone fails)
         ("column_values_to_not_be_null", "amount"),
     ),
     "two of ten colours missing, one allowed": (
-        {"colour": ["red"] * 8 + [None, None]},
+        {"colour": ["red"] * 4 + ["blue"] * 4 + [None, None]},
         ("column_values_to_not_be_null", "colour"),
     ),
+    "six booleans missing": (
+        {"paid": [None] * 6 + [True, False, True, True]},
+        ("column_values_to_not_be_null", "paid"),
+    ),
+    "six texts missing": ({"note": [None] * 6 + ["a"] * 4}, ("column_values_to_not_be_null", "note")),
+    "six pictures missing": ({"photo": [None] * 6 + [b"ab"] * 4}, ("column_values_to_not_be_null", "photo")),
+    "six times missing": ({"at": [None] * 5 + SOUND["at"][5:]}, ("column_values_to_not_be_null", "at")),
+    "six other times missing": ({"seen": [None] * 6 + SOUND["seen"][6:]}, ("column_values_to_not_be_null", "seen")),
     "a number below": ({"amount": [-1e-9, *SOUND["amount"][1:]]}, ("column_values_to_be_between", "amount")),
     "a number above": ({"amount": [10.000001, *SOUND["amount"][1:]]}, ("column_values_to_be_between", "amount")),
     "an infinite number": ({"amount": [float("inf"), *SOUND["amount"][1:]]}, ("column_values_to_be_between", "amount")),
-    "a colour not declared": ({"colour": ["Red", *SOUND["colour"][1:]]}, ("column_values_to_be_in_set", "colour")),
+    "a colour not declared": (
+        {"colour": ["red"] * 4 + ["blue"] * 3 + ["Red", "Red", None]},
+        ("column_values_to_be_in_set", "colour"),
+    ),
     "a text too long": ({"note": ["sixsix", *SOUND["note"][1:]]}, ("column_value_lengths_to_be_between", "note")),
     "a picture of another size": ({"photo": [b"abc", *SOUND["photo"][1:]]}, ("column_values_to_be_between", "photo")),
+    "a time too early": ({"at": [datetime(2019, 12, 31), *SOUND["at"][1:]]}, ("column_values_to_be_between", "at")),
+    "a time of the year 1": ({"at": [datetime(1, 1, 1), *SOUND["at"][1:]]}, ("column_values_to_be_between", "at")),
     "against the user's pattern": ({"who": ["x1", *SOUND["who"][1:]]}, ("column_values_to_match_regex", "who")),
+    "one class alone": ({"colour": ["red"] * 9 + [None]}, ("class_shares_at_least", "colour")),
+    "a rare class": ({"colour": ["red"] * 8 + ["blue", None]}, ("class_shares_at_least", "colour")),
+    "nothing new for four days": (
+        {"at": [min(moment, DAY) if moment else None for moment in SOUND["at"]]},
+        ("newest_value_at_most_so_old", "at"),
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", BREAKS)
-def test_a_corruption_breaks_one_expectation_alone(kind):
+@pytest.mark.parametrize("cut", [10, 4], ids=["one part", "two parts"])
+def test_a_corruption_breaks_one_expectation_alone(kind, cut, shop):
     changed, expected = BREAKS[kind]
-    assert failures(to_frame(table(**changed), COLUMNS)) == [expected]
+    whole = table(**changed)
+    pieces = [whole] if cut == 10 else [whole.slice(0, cut), whole.slice(cut)]
+    report = shop.validate(*pieces, section={**SECTION, "freshness": FRESH})
+    assert broken(report) == [expected]
+    assert not report["passed"]
+    assert len(report["reasons"]) == 1
 
 
-def test_a_boolean_that_is_a_word_breaks_its_set_alone():
-    frame = to_frame(table(), COLUMNS)
-    frame["paid"] = frame["paid"].astype(object)
-    frame.loc[0, "paid"] = "yes"
-    assert failures(frame) == [("column_values_to_be_in_set", "paid")]
+def test_a_boolean_that_is_a_word_breaks_its_set_alone(shop):
+    words = ["yes" if value else "no" for value in SOUND["paid"]]
+    changed = table().drop(["paid"]).append_column("paid", [words])
+    assert broken(shop.validate(changed)) == [("column_values_to_be_in_set", "paid")]
 
 
-def test_a_column_that_is_absent_fails_and_what_cannot_be_checked_counts_as_failed():
-    found = results(to_frame(table(), COLUMNS).drop(columns="note"))
-    failed = [result for result in found if not result["success"]]
-    assert {(result["type"], result["kwargs"]["column"]) for result in failed} == {
+def test_a_column_that_is_absent_fails_and_what_cannot_be_checked_counts_as_failed(shop):
+    report = shop.validate(table().drop(["note"]))
+    failed = [result for result in report["results"] if not result["success"]]
+    assert [(result["type"], result["kwargs"]["column"]) for result in failed] == [
         ("expect_column_to_exist", "note"),
         ("expect_column_values_to_not_be_null", "note"),
         ("expect_column_value_lengths_to_be_between", "note"),
-    }
+    ]
     assert sum("error" in result for result in failed) == 2
-    assert not verdict(found)["passed"]
+    assert not report["passed"]
 
 
-def test_an_expectation_that_raises_is_a_failure_with_its_error():
-    check = expectation("expect_column_values_to_match_regex", {"column": "who", "regex": "("}, "user")
-    (found,) = run_suite([check], to_frame(table(), COLUMNS), "shop.validate")
-    assert not found["success"]
-    assert found["error"]
-    assert found["from"] == "user"
-    assert found["error"] in verdict([found])["reasons"][0]
+def own(kind, **kwargs):
+    return {**SECTION, "expect": [{kind: kwargs}]}
 
 
-def test_a_wrong_name_is_a_contract_error_with_a_suggestion():
-    check = expectation("expect_column_value_to_be_between", {"column": "amount"}, "user")
+@pytest.mark.parametrize("row", [0, 9], ids=["in the first part", "in the last"])
+def test_an_expectation_that_raises_on_any_chunk_is_a_failure_with_its_error(shop, row):
+    whole = table()
+    section = own("expect_column_values_to_match_regex", column="who", regex="(")
+    report = shop.validate(whole.slice(0, row), whole.slice(row), section=section)
+    assert broken(report) == [("column_values_to_match_regex", "who")]
+    (failed,) = [result for result in report["results"] if not result["success"]]
+    assert failed["error"]
+    assert failed["from"] == "user"
+    assert failed["error"] in report["reasons"][0]
+
+
+def test_a_warning_is_reported_and_refuses_nothing(shop):
+    section = own("expect_column_values_to_match_regex", column="who", regex="^d", severity="warn")
+    report = shop.validate(table(), section=section)
+    assert broken(report) == [("column_values_to_match_regex", "who")]
+    assert report["passed"]
+    assert report["reasons"] == []
+    assert len(report["warnings"]) == 1
+    assert headline(report).startswith("25 expectations, none refuses; 1 warnings: expect_column_values_to_match_regex")
+    report = shop.validate(table(who=["c"] * 10), section=section)  # a failure beside it still refuses
+    assert report["passed"]
+    assert not shop.validate(table(who=[None] * 10), section=section)["passed"]
+
+
+def test_the_same_expectation_twice_is_answered_twice(shop):
+    asked = [{"expect_column_values_to_match_regex": {"column": "who", "regex": "^d"}}] * 2
+    assert (
+        broken(shop.validate(table(), section={**SECTION, "expect": asked}))
+        == [("column_values_to_match_regex", "who")] * 2
+    )
+
+
+def test_a_severity_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="severity fail or warn for expect_a, not 'mild'"):
+        Section.model_validate({"expect": [{"expect_a": {"severity": "mild"}}]})
+
+
+def test_a_wrong_name_is_a_contract_error_with_a_suggestion(shop):
     with pytest.raises(ContractError) as caught:
-        run_suite([check], to_frame(table(), COLUMNS), "shop.validate")
+        shop.validate(table(), section=own("expect_column_value_to_be_between", column="amount"))
     assert "shop.validate.expect: 'expect_column_value_to_be_between' is not a Great Expectations name" in str(
         caught.value
     )
@@ -179,12 +193,11 @@ def test_a_wrong_name_is_a_contract_error_with_a_suggestion():
     [{"column": "amount", "minimum": 1}, {"min_value": 1}, {"column": "amount", "mostly": 2.0}, {"column": 3}],
     ids=["unknown", "no column", "a share above 1", "a column that is a number"],
 )
-def test_wrong_arguments_are_a_contract_error(arguments):
-    check = expectation("expect_column_values_to_be_between", arguments, "user")
+def test_wrong_arguments_are_a_contract_error(shop, arguments):
     with pytest.raises(
         ContractError, match=r"shop\.validate\.expect: expect_column_values_to_be_between does not take"
     ):
-        run_suite([check], to_frame(table(), COLUMNS), "shop.validate")
+        shop.validate(table(), section=own("expect_column_values_to_be_between", **arguments))
 
 
 def test_a_user_expectation_is_one_name_an_item():
@@ -193,21 +206,58 @@ def test_a_user_expectation_is_one_name_an_item():
 
 
 def test_nothing_checked_is_not_passed():
-    assert verdict([]) == {"passed": False, "reasons": ["no expectation was checked"], "results": []}
+    assert verdict([]) == {"passed": False, "reasons": ["no expectation was checked"], "warnings": [], "results": []}
 
 
-def test_one_failure_among_many_is_not_passed():
-    good, bad = check_classes({"a": 1, "b": 1}, "y", 0.1), check_classes({"a": 1}, "y", 0.1)
-    found = verdict([good, bad, good])
-    assert not found["passed"]
-    assert found["reasons"] == ["class_shares_at_least(column=y, share=0.1): found shares {'a': 1.0}"]
+def test_an_empty_table_is_not_passed_even_where_nothing_is_asked(shop):
+    report = shop.validate(table().slice(0, 0), section={})
+    assert not report["passed"]
+    assert ("table_row_count_to_be_between", "") in broken(report)
+
+
+def test_no_part_at_all_is_not_passed(shop):
+    report = shop.validate()
+    assert report["reasons"] == ["part_is_sound(part=table): found has no part"]
+
+
+def test_a_part_that_cannot_be_read_is_a_failure_that_names_it(shop):
+    shop.validate(table())
+    part = shop.root / "clean" / "table" / "0001.parquet"
+    part.write_bytes(b"PAR1 not at all")
+    report = shop_again(shop)
+    assert not report["passed"]
+    assert "part_is_sound(part=0001.parquet): found cannot be read as Parquet" in report["reasons"][0]
+
+
+def test_a_part_whose_pages_are_damaged_is_a_failure_that_names_it(shop):
+    shop.validate(table())
+    part = shop.root / "clean" / "table" / "0000.parquet"
+    content = bytearray(part.read_bytes())
+    content[4:200] = bytes(196)  # the footer stays
+    part.write_bytes(bytes(content))
+    report = shop_again(shop)
+    assert broken(report)[0] == ("part_is_sound", "")
+    assert not report["passed"]
+
+
+def test_a_part_with_other_columns_is_a_failure_that_names_it(shop):
+    report = shop.validate(table(), table().drop(["note"]))
+    assert broken(report) == [("part_is_sound", "")]
+    assert "0001.parquet" in report["reasons"][0]
+
+
+def shop_again(shop):
+    from stages.validate import validate
+
+    return validate(shop.root / "clean", contract(), shop.sources, shop.out)
 
 
 def test_exceptions_are_found_in_both_shapes():
     inner = {"raised_exception": True, "exception_message": "m"}
-    assert exceptions(inner) == [inner]
-    assert exceptions({"('metric', 'id')": inner, "note": "text"}) == [inner]
-    assert exceptions({}) == []
+    assert exception_of(inner) == "m"
+    assert exception_of({"('metric', 'id')": inner, "note": "text"}) == "m"
+    assert exception_of({"raised_exception": False}) is None
+    assert exception_of({}) is None
 
 
 def test_explain_shows_three_values_at_most():
@@ -216,41 +266,41 @@ def test_explain_shows_three_values_at_most():
     assert explain(result) == "expect_x(column=a): found unexpected_count 4, such as [1, 2, 3]"
 
 
-@pytest.mark.parametrize(
-    ("count", "limits", "success"),
-    [
-        (10, {"default": 0.1}, True),  # exactly at the limit
-        (11, {"default": 0.1}, False),
-        (11, {"default": 0.1, "amount.number": 0.11}, True),
-        (1, {"default": 1.0, "amount.number": 0.0}, False),
-        (0, {"default": 0.0}, True),
-    ],
-)
-def test_rejects_at_the_limit_pass_and_above_it_do_not(count, limits, success):
-    report = {"records": 100, "rules": {"amount.number": count}, "max_rejected": limits}
-    (found,) = check_rejects(report)
-    assert found["success"] is success
-    assert found["observed"] == {"rejected": count, "share": count / 100}
-
-
-def test_a_limit_on_a_rule_that_rejected_nothing_is_listed_as_met():
-    report = {"records": 10, "rules": {"a.min": 9}, "max_rejected": {"default": 0.5, "b.max": 0.2}}
-    assert [(item["kwargs"], item["success"]) for item in check_rejects(report)] == [
-        ({"rule": "b.max", "share": 0.2}, True),
-        ({"rule": "a.min", "share": 0.5}, False),
-    ]
+def with_section(**changed):
+    return contract({**SECTION, **changed})
 
 
 @pytest.mark.parametrize(
-    ("counts", "success"),
+    ("changed", "said"),
     [
-        ({"yes": 5, "no": 95}, True),  # exactly the least share
-        ({"yes": 4, "no": 96}, False),
-        ({"yes": 100}, False),
-        ({}, False),
-        ({True: 50, False: 50}, True),
-        ({"a": 48, "b": 48, "c": 4}, False),
+        (
+            {"max_missing": {"amuont": 0.1}},
+            "shop.validate.max_missing.amuont is not a declared column. Did you mean 'amount'?",
+        ),
+        (
+            {"drift": {"columns": {"amuont": {"psi": 0.1}}}},
+            "shop.validate.drift.columns.amuont is not a declared column",
+        ),
+        ({"drift": {"columns": {"colour": {"ks": 0.1}}}}, "a category has no order"),
+        ({"drift": {"default": {}}}, "at least one limit"),
+        ({"freshness": {**FRESH, "column": "note"}}, "freshness.column is a text; expected a timestamp: at, seen"),
+        ({"freshness": {**FRESH, "as_of": "yesterday"}}, "now, data, or a date"),
     ],
 )
-def test_classes_one_alone_or_a_rare_one_fails(counts, success):
-    assert check_classes(counts, "y", 0.05)["success"] is success
+def test_what_the_section_cannot_mean_is_told_before_anything_runs(changed, said):
+    with pytest.raises(ContractError) as caught:
+        check(with_section(**changed))
+    assert said in str(caught.value)
+
+
+def test_data_is_no_moment_where_no_other_timestamp_is():
+    columns = {"at": {"type": "timestamp"}, "colour": {"type": "category"}}
+    with pytest.raises(ContractError, match="at is the only timestamp"):
+        check(contract({"freshness": {**FRESH, "as_of": "data"}}, columns))
+
+
+def test_drift_of_a_personal_column_is_refused():
+    columns = {"colour": {"type": "category", "personal": True}}
+    assert declare("shop.columns.colour", columns["colour"]).personal
+    with pytest.raises(ContractError, match="the column is personal"):
+        check(contract({"drift": {"columns": {"colour": {"psi": 0.1}}}}, columns))
