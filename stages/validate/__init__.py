@@ -26,7 +26,7 @@ from stages.validate.expectations import Engine
 from stages.validate.failing import named, write_failing
 from stages.validate.page import page
 from stages.validate.report import headline, summarise, verdict
-from stages.validate.section import Section, check, is_personal
+from stages.validate.section import Drift, Section, check, is_personal
 from stages.validate.suite import Check, Way, chunked, derive_suite, route
 from stages.validate.summary import Summary
 
@@ -124,7 +124,7 @@ def validate(folder: Path, contract: Contract, sources: Path, out: Path) -> dict
     results = [checks.unreadable_part(name, why) for name, why in found.broken.items()] + results
     results += checks.check_rejects(read_json(folder / "report.json"))
     notes = []
-    if not (sources / FILE).exists():
+    if not (sources / FILE).exists() and section.drift == Drift():
         accept = f"`python -m stages.validate --accept {contract.pipeline}`"
         notes.append(f"no reference yet: drift is not watched. {accept} writes one from accepted data")
     return {

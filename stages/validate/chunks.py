@@ -144,7 +144,7 @@ def run_chunk(
 
     table = pa.concat_tables(waiting)
     waiting.clear()
-    num_rows = table.num_rows
+    num_rows: int = table.num_rows
     frame = to_frame(table, plan.columns).set_index(pd.RangeIndex(start, start + num_rows))
     batch = engine.batch(frame)
     answers = engine.run(suite, batch)

@@ -1,6 +1,6 @@
 """A report in, one HTML page out that needs no network: light and dark, wide and narrow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
@@ -15,14 +15,15 @@ main{max-width:1100px;margin:0 auto;padding:24px 20px 60px}h1{font-size:24px;mar
 h2{font-size:17px;margin:32px 0 8px}.dim{color:var(--dim)}.verdict{padding:14px 16px;border-radius:10px;margin:16px 0}
 .verdict b{font-size:18px}.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
 .verdict.good{background:var(--good-bg)}.verdict.bad{background:var(--bad-bg)}.verdict.warn{background:var(--warn-bg)}
-.verdict ul{margin:8px 0 0;padding-left:20px;color:var(--text)}li{overflow-wrap:anywhere}
-table{border-collapse:collapse;width:100%;font-size:14px}th{text-align:left;color:var(--dim);font-weight:600}
+.verdict li{margin:6px 0}.verdict ul{margin:8px 0 0;padding-left:20px;color:var(--text)}li{overflow-wrap:anywhere}
+table{border-collapse:collapse;width:100%;font-size:14px;table-layout:fixed}col.m{width:86px}col.w{width:110px}
+th{text-align:left;color:var(--dim);font-weight:600}
 th,td{padding:7px 10px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
 td{overflow-wrap:anywhere}.mark{white-space:nowrap;font-weight:600}.way{color:var(--dim);white-space:nowrap}
 code{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,monospace}summary{cursor:pointer;color:var(--dim)}
 .kwargs{color:var(--dim)}
 @media(max-width:640px){main{padding:16px 14px 40px}thead{display:none}tr{display:block;padding:9px 0;
-border-bottom:1px solid var(--line)}td{display:block;border:0;padding:1px 0}.way::before{content:"computed by "}}
+border-bottom:1px solid var(--line)}td{display:block;border:0;padding:1px 0}.way::before{content:"computed: "}}
 """
 WAYS = {"chunks": "chunks", "arrow": "Arrow", "duckdb": "DuckDB", "whole": "the whole table"}
 ORIGINS = {
@@ -55,16 +56,24 @@ def page(pipeline: str, report: Mapping[str, Any]) -> str:
 
 
 def verdict(report: Mapping[str, Any]) -> str:
-    warnings = report.get("warnings", [])
+    """What failed, and what is warned of, before everything else."""
+    failed = [result for result in report["results"] if not result["success"]]
+    refusing = [result for result in failed if result.get("severity") != "warn"]
+    warned = [result for result in failed if result.get("severity") == "warn"]
     shade, word = ("good", "Passed") if report["passed"] else ("bad", "Not passed")
-    blocks = [box(shade, word, report["reasons"])]
-    if warnings:
-        blocks.append(box("warn", f"{len(warnings)} warning{'s' * (len(warnings) > 1)}", warnings))
-    return "".join(blocks)
+    lines = [line(result) for result in refusing] or [escape(reason) for reason in report["reasons"]]
+    blocks = box(shade, word, lines)
+    return blocks + (
+        box("warn", f"{len(warned)} warning{'s' * (len(warned) > 1)}", map(line, warned)) if warned else ""
+    )
 
 
-def box(shade: str, word: str, lines: list[str]) -> str:
-    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+def line(result: Mapping[str, Any]) -> str:
+    return f"{expected(result)}<br>{found(result)}"
+
+
+def box(shade: str, word: str, lines: Iterable[str]) -> str:
+    listed = "".join(f"<li>{line}</li>" for line in lines)
     return f'<div class="verdict {shade}"><b class={shade}>{word}</b>{f"<ul>{listed}</ul>" if listed else ""}</div>'
 
 
@@ -74,35 +83,49 @@ def section(title: str, results: list[Mapping[str, Any]]) -> str:
         return ""
     ordered = sorted(results, key=lambda item: (item["success"], item.get("severity") == "warn"))
     rows = "".join(row(item) for item in ordered)
-    head = "<thead><tr><th></th><th>expected</th><th>found</th><th>computed by</th></tr></thead>"
+    head = "<colgroup><col class=m><col><col><col class=w></colgroup>"
+    head += "<thead><tr><th></th><th>expected</th><th>found</th><th>computed</th></tr></thead>"
     return f"<h2>{escape(title)}</h2><table>{head}<tbody>{rows}</tbody></table>"
 
 
 def row(result: Mapping[str, Any]) -> str:
     warn = result.get("severity") == "warn"
     shade, mark = ("good", "✓ met") if result["success"] else ("warn", "! warned") if warn else ("bad", "✗ failed")
-    kwargs = {key: value for key, value in result["kwargs"].items() if key != "column"}
-    about = f"<b>{escape(str(result['kwargs']['column']))}</b> " if "column" in result["kwargs"] else ""
-    name = escape(result["type"].removeprefix("expect_").replace("_", " "))
-    asked = ", ".join(f"{key} {short(value)}" for key, value in kwargs.items())
+    way = escape(WAYS.get(result.get("computed", ""), ""))
     return (
-        f'<tr><td class="mark {shade}">{mark}</td><td>{about}{name} <span class=kwargs>{escape(asked)}</span></td>'
-        f"<td>{found(result)}</td><td class=way>{escape(WAYS.get(result.get('computed', ''), ''))}</td></tr>"
+        f'<tr><td class="mark {shade}">{mark}</td><td>{expected(result)}</td><td>{found(result)}</td>'
+        f"<td class=way>{way}</td></tr>"
     )
+
+
+def expected(result: Mapping[str, Any]) -> str:
+    """The column in bold, then the expectation in words, then its arguments."""
+    asked = ", ".join(f"{key} {short(value)}" for key, value in result["kwargs"].items() if key != "column")
+    about = f"<b>{escape(str(result['kwargs']['column']))}</b> " if "column" in result["kwargs"] else ""
+    name = result["type"].removeprefix("expect_").replace("_", " ")
+    name = name.removeprefix("column ") if about else name
+    return f"{about}{escape(name)} <span class=kwargs>{escape(asked)}</span>"
 
 
 def found(result: Mapping[str, Any]) -> str:
     """What was found; of unexpected values some, folded away where the expectation is met."""
     if result.get("error"):
-        return f"<span class=bad>{escape(short(result['error'], 400))}</span>"
+        return f"<span class=dim>{escape(short(result['error'], 400))}</span>"
     seen = result["observed"]
-    said = ", ".join(f"{key.replace('_', ' ')} {short(value)}" for key, value in seen.items() if key not in LISTS)
-    text = escape(said or "as expected")
+    if "unexpected_count" in seen and "element_count" in seen:
+        said = f"{seen['unexpected_count']:,} of {seen['element_count']:,} rows unexpected"
+        said += f" ({short(seen['unexpected_percent'])}%)" if seen.get("unexpected_percent") else ""
+        said += f", {seen['missing_count']:,} without a value" if seen.get("missing_count") else ""
+        saved = seen.get("failing_rows_saved", 0)
+        said += f"; {saved:,} kept" if saved else ""
+    else:
+        said = ", ".join(f"{key.replace('_', ' ')} {short(value)}" for key, value in seen.items() if key not in LISTS)
+    text = f"<span class=dim>{escape(said or 'as expected')}</span>"
     for key in LISTS:
-        if seen.get(key):
+        if seen.get(key) and any(value is not None for value in seen[key]):
             values = ", ".join(short(value, 40) for value in seen[key][:10])
             shown = f"<code>{escape(values)}</code>"
-            text += f"<details><summary>some</summary>{shown}</details>" if result["success"] else f"<br>{shown}"
+            text += f"<details><summary>such as</summary>{shown}</details>" if result["success"] else f"<br>{shown}"
     return text
 
 

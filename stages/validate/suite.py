@@ -67,7 +67,7 @@ def expectation(kind: str, kwargs: dict[str, Any], origin: str = "contract", sev
 
 def with_moments(kwargs: dict[str, Any], columns: Mapping[str, Any]) -> dict[str, Any]:
     """Bounds of a timestamp as moments in UTC: Great Expectations reads "2020-01-01" as a day, which nothing equals."""
-    column = kwargs.get("column")
+    column = str(kwargs.get("column"))
     if column not in columns or columns[column].type != "timestamp":
         return kwargs
     return {key: moment(value) if key in ("min_value", "max_value") else value for key, value in kwargs.items()}

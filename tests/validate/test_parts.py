@@ -143,6 +143,7 @@ def test_a_personal_value_stands_in_no_report_no_file_and_no_line(shop, capsys):
         **SECTION,
         "expect": [
             {"expect_column_values_to_match_regex": {**about, "regex": "^z"}},
+            {"expect_column_values_to_match_regex": {"column": "who", "regex": "^z"}},
             {"expect_column_values_to_be_unique": about},
             {"expect_column_distinct_values_to_be_in_set": {**about, "value_set": ["z"]}},
             {"expect_column_most_common_value_to_be_in_set": {**about, "value_set": ["z"]}},
@@ -177,7 +178,8 @@ def test_the_page_needs_no_network_and_escapes_what_comes_from_data(shop):
     assert "http" not in text
     assert "prefers-color-scheme:dark" in text
     assert "Not passed" in text
-    assert report["reasons"][0].split("(")[0] in text
+    assert "<b>who</b> values to match regex" in text
+    assert "10 of 10 rows unexpected (100%)" in text
 
 
 def test_no_time_and_no_path_is_in_what_is_written(shop, tmp_path):
