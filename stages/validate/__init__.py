@@ -21,6 +21,7 @@ from stages.core import cli, parts
 from stages.core.files import read_json, write_json, write_text
 from stages.validate import checks, whole
 from stages.validate.chunks import Plan, Tally, examine, unreadable
+from stages.validate.docs import data_docs
 from stages.validate.drift import FILE, check_drift, read_reference
 from stages.validate.expectations import Engine
 from stages.validate.failing import named, write_failing
@@ -60,7 +61,8 @@ def run_suite(folder: Path, contract: Contract, section: Section, sources: Path)
             results.append(summarise(item, answer, taken, columns, tally.sample))
             rows.append(broken)
     drifted = check_drift(section.drift, columns, summary, reference, contract.pipeline)
-    return Found([*results, *drifted], [*rows, *([] for _ in drifted)], summary, state["table"], {})
+    docs = data_docs(engine, suite, results, state["table"])
+    return Found([*results, *drifted], [*rows, *([] for _ in drifted)], summary, state["table"], {}, docs)
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,18 @@ class Found:
     summary: Summary
     table: str
     broken: Mapping[str, str]
+    docs: str = ""
 
 
 def validate(folder: Path, contract: Contract, sources: Path, out: Path) -> dict[str, Any]:
-    """The report on `folder`'s table: verdict, reasons, and every result. Writes the failing rows to `out`."""
+    """The report on the table in `folder`. Writes failing rows and Data Docs to `out`."""
     section, table = contract.section("validate", Section), folder / "table"
     broken = unreadable(parts.files(table)) if parts.files(table) else {"table": "has no part"}
     found = Found([], [], {}, "", broken) if broken else run_suite(table, contract, section, sources)
     results, saved = list(found.results), 0
     if not found.broken:
         results += own_checks(contract, section, found.summary)
+        write_text(out / "docs" / "index.html", found.docs)
         saved = save_failing(table, contract.columns, results, found.rows, out / "failing.parquet")
     results = [checks.unreadable_part(name, why) for name, why in found.broken.items()] + results
     results += checks.check_rejects(read_json(folder / "report.json"))

@@ -36,7 +36,7 @@ class Engine:
         asset = context.data_sources.add_pandas("memory").add_dataframe_asset("table")
         self.batches = asset.add_batch_definition_whole_dataframe("all")
 
-    def build(self, item: Check, place: int = 0) -> Any:
+    def build(self, item: Check, place: int | None = None) -> Any:
         """A Great Expectations object from a snake_case name. Raises ContractError on a wrong one."""
         offered = self.gx.expectations
         name = "".join(part.capitalize() for part in item["type"].split("_"))
@@ -48,9 +48,9 @@ class Engine:
                 f"{self.path}.expect: {item['type']!r} is not a Great Expectations name.{suggest(item['type'], snake)}"
             )
         try:
-            # A suite drops what it holds already; the description makes each one its own.
-            meta, severity = {"place": place}, SEVERITIES[item["severity"]]
-            return getattr(offered, name)(**item["kwargs"], severity=severity, meta=meta, description=f"{place}")
+            # A suite drops what it holds already; a description makes each one its own.
+            given = {} if place is None else {"meta": {"place": place}, "description": f"{place}"}
+            return getattr(offered, name)(**item["kwargs"], severity=SEVERITIES[item["severity"]], **given)
         except (TypeError, ValueError) as error:
             raise ContractError(f"{self.path}.expect: {item['type']} does not take {item['kwargs']}: {error}") from None
 

@@ -13,7 +13,7 @@ STYLE = """
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:1100px;margin:0 auto;padding:24px 20px 60px}h1{font-size:24px;margin:0 0 4px}
 h2{font-size:17px;margin:32px 0 8px}.dim{color:var(--dim)}.verdict{padding:14px 16px;border-radius:10px;margin:16px 0}
-.verdict b{font-size:18px}.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
+.verdict>b{font-size:18px}.good{color:var(--good)}.bad{color:var(--bad)}.warn{color:var(--warn)}
 .verdict.good{background:var(--good-bg)}.verdict.bad{background:var(--bad-bg)}.verdict.warn{background:var(--warn-bg)}
 .verdict li{margin:6px 0}.verdict ul{margin:8px 0 0;padding-left:20px;color:var(--text)}li{overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;font-size:14px;table-layout:fixed}col.m{width:86px}col.w{width:110px}
@@ -123,10 +123,14 @@ def found(result: Mapping[str, Any]) -> str:
     text = f"<span class=dim>{escape(said or 'as expected')}</span>"
     for key in LISTS:
         if seen.get(key) and any(value is not None for value in seen[key]):
-            values = ", ".join(short(value, 40) for value in seen[key][:10])
+            values = ", ".join(dict.fromkeys(short(quoted(value), 40) for value in seen[key]))
             shown = f"<code>{escape(values)}</code>"
             text += f"<details><summary>such as</summary>{shown}</details>" if result["success"] else f"<br>{shown}"
     return text
+
+
+def quoted(value: Any) -> Any:
+    return f"“{value}”" if isinstance(value, str) else value
 
 
 def short(value: Any, limit: int = 120) -> str:

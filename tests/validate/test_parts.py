@@ -37,10 +37,11 @@ ASKED = {
 
 def everything(shop, *pieces, **given):
     report = shop.validate(*pieces, section=ASKED, **given)
-    return to_json(report), page("shop", report), (shop.out / "failing.parquet").read_bytes()
+    written = [(shop.out / name).read_bytes() for name in ("failing.parquet", "docs/index.html")]
+    return to_json(report), page("shop", report), *written
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.lists(st.integers(0, len(PIECES) - 1), min_size=1, max_size=4), min_size=2, max_size=3))
 def test_added_changed_and_removed_parts_give_the_bytes_of_a_full_run(tmp_path_factory, monkeypatch, steps):
     kept = Shop(tmp_path_factory.mktemp("kept"))
@@ -162,7 +163,7 @@ def test_a_personal_value_stands_in_no_report_no_file_and_no_line(shop, capsys):
     assert len(broken(report)) > 10
     everywhere = to_json(report) + page("shop", report) + "".join(capsys.readouterr())
     assert "Lovelace" not in everywhere
-    for path in [*shop.root.glob("out/*"), *Store().root.rglob("*.json")]:
+    for path in [*shop.root.glob("out/*.*"), *shop.root.glob("out/docs/*"), *Store().root.rglob("*.json")]:
         assert b"Lovelace" not in path.read_bytes(), path
     saved = pq.read_table(shop.out / "failing.parquet")
     assert saved.column("note").to_pylist() == ["•••"] * 9 + [None]
@@ -183,9 +184,18 @@ def test_the_page_needs_no_network_and_escapes_what_comes_from_data(shop):
 
 
 def test_no_time_and_no_path_is_in_what_is_written(shop, tmp_path):
-    text = "".join(str(item) for item in everything(shop, *PIECES)[:2])
+    report, html, _, docs = everything(shop, *PIECES)
+    text = report + html + docs.decode()
     assert str(tmp_path) not in text
     assert str(datetime.now(tz=timezone.utc).year) not in text
+
+
+def test_data_docs_show_what_great_expectations_would(shop):
+    shop.validate(table(amount=[11.0] * 10), table(who=[None] * 10), section={**ASKED, "expect": ASKED["expect"][:2]})
+    docs = (shop.out / "docs" / "index.html").read_text()
+    assert "values must be greater than or equal to" in docs
+    assert "10 unexpected values found" in docs
+    assert "logo-long" not in docs
 
 
 def fresh(as_of, newest="2020-06-09T00:00:00", now=None, other=None):
