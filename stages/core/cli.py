@@ -5,6 +5,7 @@ in dvc.yaml alone. What a stage did, or why it failed, is left in `data/.run/<p>
 """
 
 import argparse
+import errno
 import os
 import resource
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.contract import Contract, load
-from stages.core.errors import IngotError, RefusedError
+from stages.core.errors import DiskFull, IngotError, RefusedError
 from stages.core.files import read_json, replacing, write_json
 
 
@@ -84,7 +85,8 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
     status.unlink(missing_ok=True)
     try:
         yield
-    except Exception as error:
+    except Exception as raised:
+        error = DiskFull(raised) if is_full(raised) else raised
         kind = type(error).__name__ if isinstance(error, IngotError) else "Crash"
         message = str(error) if isinstance(error, IngotError) else f"{type(error).__name__}: {error}"
         with suppress(OSError):  # on a full disk the sentence is said all the same
@@ -93,6 +95,12 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
             raise
         print(f"{stage} {pipeline}: {kind}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
+
+
+def is_full(error: Exception) -> bool:
+    """True where a disk or a quota was at its end; pyarrow says so in its text alone."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return full or "No space left on device" in str(error)
 
 
 def peak_memory_mb() -> int:
