@@ -16,7 +16,7 @@ TOOLS = {"draft"}
 LENDS_TOOLS = {"stages/contract/__main__.py"}
 ONLY_IN = {
     "prefect": ["flows/"],
-    "great_expectations": ["stages/validate.py"],
+    "great_expectations": ["stages/validate/"],
     "torch": [
         "stages/training/",
         "stages/models/_",
