@@ -6,18 +6,17 @@ cleaned one by one and kept in the store (`rows`); what holds between records fo
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.clean import corrections, whole
-from stages.clean.rows import WORD_TYPES, Task, clean_part, mark, name_rules
+from stages.clean.rows import WORD_TYPES, Part, Task, clean_part
 from stages.clean.section import Section, check, contradiction_keys
+from stages.clean.write import write_part, write_rejects
 from stages.contract import Contract
 from stages.core import cli, parts, store
 from stages.core.files import read_json, write_json
@@ -25,19 +24,6 @@ from stages.core.files import read_json, write_json
 __all__ = ["Section", "check", "clean", "main"]
 SERVING = ("serving/prepare.py", "serving/values.py", "serving/picture.py")
 CODE = ("clean", "columns", "duplicates", "core/parts.py", "contract/column.py", *SERVING)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the records, its key, and the folder of the store that holds what became of it.
-
-    `records` reads it, with the corrections made to it.
-    """
-
-    source: Path
-    key: str
-    folder: Path
-    records: Callable[[], Iterator[pa.Table]]
 
 
 def clean(folder: Path, contract: Contract, sources: Path, out: Path) -> dict[str, Any]:
@@ -48,12 +34,17 @@ def clean(folder: Path, contract: Contract, sources: Path, out: Path) -> dict[st
     with (folder / "malformed.parquet").open("rb") as file:
         malformed = pq.ParquetFile(file).read()
     done = [clean_one(kept, path, contract, task, fixes, malformed) for path in parts.files(folder / "parts")]
-    removed, found = whole.judge([part.folder for part in done], section, contract.columns)
+    removed, found = whole.judge(
+        [part.folder for part in done], section, contract.columns, contradiction_keys(contract)
+    )
     tables = [write_part(kept, part, gone.kept, out, pipeline) for part, gone in zip(done, removed, strict=True)]
     write_rejects(done, removed, contract.columns, out / "rejects.parquet")
     kept.retain(f"clean/{pipeline}", [part.key for part in done])
     kept.retain(f"table/{pipeline}", [key for key, _ in tables])
     report = add_up(done, removed, [counts for _, counts in tables], malformed.num_rows)
+    if fixes:
+        used = sum(sum(read_json(part.folder / "corrections.json").values()) for part in done)
+        report["corrections"] = {"given": fixes.table.num_rows, "used": used}
     return {**report, **found, "max_rejected": section.max_rejected}
 
 
@@ -109,70 +100,6 @@ def files_of(source: Path) -> list[str]:
     return sorted(found)
 
 
-def write_part(
-    kept: store.Store, part: Part, sound: np.ndarray, out: Path, pipeline: str
-) -> tuple[str, dict[str, Any]]:
-    """The part's rows that stay as a file of `table/`; its key in the store, and its counts."""
-    gone = np.flatnonzero(~sound)
-    key, kind = store.key(part.key, gone.tolist(), code=("core/parts.py",), libraries=store.DATA), f"table/{pipeline}"
-    if not kept.has(kind, key):
-        with kept.put(kind, key) as folder, pa.memory_map(str(part.folder / "typed.arrow")) as file:
-            missing, start = Counter[str](), 0
-            reader = pa.ipc.open_file(file)
-            with parts.Writer(folder / "table.parquet", reader.schema) as writer:
-                for place in range(reader.num_record_batches):
-                    batch = pa.Table.from_batches([reader.get_batch(place)])
-                    stays = sound[start : start + batch.num_rows]
-                    start += batch.num_rows
-                    batch = batch if stays.all() else batch.filter(pa.array(stays))
-                    writer.write(batch)
-                    missing.update({name: batch.column(name).null_count for name in batch.column_names})
-            write_json(folder / "counts.json", {"kept": int(sound.sum()), "missing": dict(missing)})
-    parts.link(kept.path(kind, key) / "table.parquet", out / "table" / part.source.name)
-    return key, read_json(kept.path(kind, key) / "counts.json")
-
-
-def write_rejects(done: Sequence[Part], removed: Sequence[whole.Removed], columns: Any, path: Path) -> None:
-    """Every reject of every part: first those of its rows, then those of the rules between records."""
-    schemas = []
-    for part in done:
-        with (part.folder / "rejects.parquet").open("rb") as file:
-            schemas.append(pq.read_schema(file))
-    schema = common(schemas)
-    with parts.Writer(path, schema) as writer:
-        for part, gone in zip(done, removed, strict=True):
-            for batch in parts.batches([part.folder / "rejects.parquet"]):
-                writer.write(conform(batch, schema))
-            if gone.rejected:
-                for batch in between_records(part, gone, columns):
-                    writer.write(conform(batch, schema))
-
-
-def between_records(part: Part, gone: whole.Removed, columns: Any) -> Iterator[pa.Table]:
-    """The raw records that a rule between records rejected."""
-    rows = np.flatnonzero(np.logical_or.reduce(list(gone.rejected.values())) & ~gone.merged)
-    counts = read_json(part.folder / "counts.json")
-    places = np.delete(np.arange(counts["records"]), np.load(part.folder / "rejected.npy"))[rows]
-    start = 0
-    for batch in part.records():
-        here = (places >= start) & (places < start + batch.num_rows)
-        yield mark(batch.take(pa.array(places[here] - start)), name_rules(gone.rejected, rows[here]), columns)
-        start += batch.num_rows
-
-
-def common(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """One schema for the rejects of all parts: text where a column's type differs between them."""
-    fields = []
-    for field in schemas[0]:
-        types = {schema.field(field.name).type for schema in schemas}
-        fields.append(field if len(types) == 1 else pa.field(field.name, pa.string()))
-    return pa.schema(fields)
-
-
-def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    return pa.table({field.name: table.column(field.name).cast(field.type) for field in schema}, schema=schema)
-
-
 def add_up(
     done: Sequence[Part], removed: Sequence[whole.Removed], tables: Sequence[dict[str, Any]], malformed: int
 ) -> dict[str, Any]:
@@ -204,7 +131,6 @@ def add_up(
         "rules": {rule: count for rule, count in sorted(rules.items()) if count},
         "missing": dict(missing),
         "clipped": dict(sorted(clipped.items())),
-        "corrected": fixed["changed"] + fixed["added"],
     }
 
 
@@ -238,5 +164,5 @@ def told(report: dict[str, Any]) -> Iterator[str]:
         if between and between["rows"]:
             word = "contradict each other" if name == "contradictions" else f"are near duplicates by {name}"
             yield f"{between['rows']:,} rows {word}"
-    if report["corrected"]:
-        yield f"{report['corrected']:,} corrected"
+    if fixes := report.get("corrections"):
+        yield f"{fixes['used']:,} of {fixes['given']:,} corrections used"

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from stages.core.errors import DataError, suggest
 
 FILE, RECORD = "_file", "_record"
+MASKED = "•••"  # stands in rejects for what is personal
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,12 @@ def load(path: Path, columns: Mapping[str, Any]) -> Corrections:
     for place, name in enumerate(table.column_names):
         if name != RECORD:
             table = table.set_column(place, name, pc.cast(table.column(name), pa.string()))
+    for name in (name for name in table.column_names if name != RECORD):
+        if masked := table.filter(pc.equal(table.column(name), MASKED)).to_pylist():
+            raise DataError(
+                f"{path}: {name} of record {masked[0][RECORD]} of {masked[0][FILE]} is masked. Leave the column "
+                "out, or write its true value"
+            )
     named = table.select([FILE, RECORD]).group_by([FILE, RECORD]).aggregate([([], "count_all")])
     if twice := named.filter(pc.greater(named.column("count_all"), 1)).to_pylist():
         raise DataError(f"{path} corrects record {twice[0][RECORD]} of {twice[0][FILE]} twice. Keep one of them")
@@ -84,13 +91,15 @@ def correct(
         if left.num_rows and batch.num_rows:
             batch, left = patch(batch, left)
         yield batch
-    names = [name for name in left.column_names if name not in (FILE, RECORD)]
     broken = malformed.select([FILE, RECORD])
     mended = left.join(broken, [FILE, RECORD], join_type="inner").sort_by([(FILE, "ascending"), (RECORD, "ascending")])
     if used is not None:
         used.append((corrections.table.num_rows - left.num_rows, mended.num_rows))
     if mended.num_rows:
-        yield mended.select([*names, FILE, RECORD])
+        for name in batch.column_names:
+            if name not in mended.column_names:  # nobody said: no value
+                mended = mended.append_column(name, pa.nulls(mended.num_rows, pa.string()))
+        yield mended.select(batch.column_names)
 
 
 def patch(batch: pa.Table, left: pa.Table) -> tuple[pa.Table, pa.Table]:

@@ -4,7 +4,7 @@ What a part gives depends on nothing but the part, the columns and this code, so
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.clean.corrections import MASKED
 from stages.columns import module_of
 from stages.core import parts
 from stages.core.files import write_json
 from stages.duplicates import near
-from stages.duplicates.rows import hash_rows
+from stages.duplicates.rows import hash_lane
 
-MASKED = "•••"
 WORD_TYPES = ("category", "id", "boolean")  # few distinct values: read as dictionaries, parsed once each
 THREADS = 2
 
@@ -33,6 +33,19 @@ class Task:
     keys: Mapping[str, Sequence[str]]
     near: Sequence[str] = ()
     label: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the records, its key, and the folder of the store that holds what became of it.
+
+    `records` reads it, with the corrections made to it.
+    """
+
+    source: Path
+    key: str
+    folder: Path
+    records: Callable[[], Iterator[pa.Table]]
 
 
 @dataclass(frozen=True)
@@ -115,7 +128,7 @@ def clean_batch(records: pa.Table, task: Task) -> Piece:
 
 def summarise(table: pa.Table, task: Task) -> dict[str, np.ndarray]:
     """What the global passes read instead of the rows: arrays with one entry a row."""
-    found = {key: hash_rows(table, names) for key, names in task.keys.items()}
+    found = {key: hash_lane(table, names) for key, names in task.keys.items()}
     for name in task.near:
         found[f"near-{name}"] = near.signatures(task.columns[name], table.column(name))
     if task.label:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from stages.clean.section import Section
 from stages.core.files import read_json
 from stages.duplicates import near
-from stages.duplicates.rows import Twins, find_twins
+from stages.duplicates.rows import Keys, Twins, find_twins, hash_lane
 
 LISTED = 20
 
@@ -36,19 +36,25 @@ class Removed:
 
 
 def judge(
-    folders: Sequence[Path], section: Section, columns: Mapping[str, Any]
+    folders: Sequence[Path],
+    section: Section,
+    columns: Mapping[str, Any],
+    between: tuple[list[str], str] | None,
 ) -> tuple[list[Removed], dict[str, Any]]:
-    """What goes from each part, and the report on every global rule. `columns` are the declared ones."""
+    """What goes from each part, and the report on every global rule.
+
+    `columns` are the declared ones, `between` the inputs and the label that may contradict each other.
+    """
     removed = [Removed(np.zeros(read_json(folder / "counts.json")["sound"], bool)) for folder in folders]
-    report: dict[str, Any] = {"duplicates": exact(folders, section, removed)}
+    report: dict[str, Any] = {"duplicates": exact(folders, section, columns, removed)}
     if section.key:
         report["duplicate_keys"] = same_key(folders, section, removed)
     if section.near:
         report["near_duplicates"] = {
             item.column: nearly(folders, item, columns[item.column], removed) for item in section.near
         }
-    if folders and (folders[0] / "inputs.npy").exists():
-        report["contradictions"] = contradictions(folders, section, removed)
+    if between:
+        report["contradictions"] = contradictions(folders, section, between[0], removed)
     if section.outliers:
         report["outliers"] = {
             name: outliers(folders, name, limits, removed) for name, limits in section.outliers.items()
@@ -56,18 +62,40 @@ def judge(
     return removed, report
 
 
-def loader(folders: Sequence[Path], key: str, removed: Sequence[Removed]) -> Callable[[int], np.ndarray]:
+def loader(
+    folders: Sequence[Path], key: str, names: Sequence[str], removed: Sequence[Removed]
+) -> Callable[[int], Keys]:
     """The keys of one part's rows; of those that went already, none is equal to any other."""
 
-    def load(part: int) -> np.ndarray:
-        keys = np.load(folders[part] / f"{key}.npy", mmap_mode="r")
+    def load(part: int) -> Keys:
+        first = np.load(folders[part] / f"{key}.npy", mmap_mode="r")
         gone = np.flatnonzero(~removed[part].kept)
         if len(gone):
-            keys = np.array(keys)
-            keys[gone, 0], keys[gone, 1] = gone, part
-        return np.asarray(keys)
+            first = np.array(first)
+            first[gone] = gone
+
+        def second(rows: np.ndarray) -> np.ndarray:
+            hashed = hash_lane(take(folders[part], names, rows), names, 1)
+            hashed[np.isin(rows, gone)] = part
+            return hashed
+
+        return Keys(first, second)
 
     return load
+
+
+def take(folder: Path, names: Sequence[str], rows: np.ndarray) -> pa.Table:
+    """Some columns of some rows of a part; `rows` is sorted."""
+    pieces, start = [], 0
+    with pa.memory_map(str(folder / "typed.arrow")) as file:
+        reader = pa.ipc.open_file(file)
+        for place in range(reader.num_record_batches):
+            batch = reader.get_batch(place).select(list(names))
+            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)]
+            if len(here):
+                pieces.append(pa.Table.from_batches([batch.take(pa.array(here - start))]))
+            start += batch.num_rows
+        return pa.concat_tables(pieces).combine_chunks()
 
 
 def mark(twins: Twins, chosen: np.ndarray, masks: Sequence[np.ndarray]) -> None:
@@ -75,8 +103,10 @@ def mark(twins: Twins, chosen: np.ndarray, masks: Sequence[np.ndarray]) -> None:
         masks[part][twins.row[chosen & (twins.part == part)]] = True
 
 
-def exact(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
-    twins = find_twins(loader(folders, "rows", removed), len(folders))
+def exact(
+    folders: Sequence[Path], section: Section, columns: Mapping[str, Any], removed: Sequence[Removed]
+) -> dict[str, Any]:
+    twins = find_twins(loader(folders, "rows", list(columns), removed), len(folders))
     later = twins.later()
     if section.duplicates == "merge":
         mark(twins, later, [item.merged for item in removed])
@@ -89,7 +119,7 @@ def count_groups(group: np.ndarray) -> int:
 
 def same_key(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
     assert section.key is not None
-    twins = find_twins(loader(folders, "key", removed), len(folders))
+    twins = find_twins(loader(folders, "key", section.key.columns, removed), len(folders))
     others = twins.later() if section.key.keep == "first" else twins.earlier()
     if section.key.then == "merge":
         mark(twins, others, [item.merged for item in removed])
@@ -98,14 +128,16 @@ def same_key(folders: Sequence[Path], section: Section, removed: Sequence[Remove
     return {"rows": int(others.sum()), "groups": count_groups(twins.group), "then": section.key.then}
 
 
-def contradictions(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
+def contradictions(
+    folders: Sequence[Path], section: Section, inputs: Sequence[str], removed: Sequence[Removed]
+) -> dict[str, Any]:
     """Groups of rows with the same inputs of which at least two have labels that differ."""
-    twins = find_twins(loader(folders, "inputs", removed), len(folders))
+    twins = find_twins(loader(folders, "inputs", inputs, removed), len(folders))
     labels = np.zeros(len(twins.row), np.uint64)
     known = np.zeros(len(twins.row), bool)
     for part in np.unique(twins.part):
         here = twins.part == part
-        labels[here] = np.load(folders[part] / "label.npy", mmap_mode="r")[twins.row[here], 0]
+        labels[here] = np.load(folders[part] / "label.npy", mmap_mode="r")[twins.row[here]]
         known[here] = np.load(folders[part] / "labelled.npy", mmap_mode="r")[twins.row[here]]
     group, row_labels = twins.group[known], labels[known]
     pairs = np.unique(np.stack([group.astype(np.uint64), row_labels], 1), axis=0)[:, 0].astype(np.int64)

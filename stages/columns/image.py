@@ -78,20 +78,24 @@ def input_shape(column: Column) -> tuple[str, list[int | str]]:
 
 
 def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
-    """Mean and standard deviation of the training pixels / 255, from exact integer sums."""
-    counts = np.bincount(array(column, values).ravel(), minlength=256).astype(np.float64)
+    """Each channel's mean and standard deviation of the training pixels / 255, from exact integer counts.
+
+    A missing picture is black, and not counted.
+    """
+    pixels = array(column, values.drop_null())
     levels = np.arange(256) / 255
-    total = max(counts.sum(), 1.0)
-    mean = float((counts * levels).sum() / total)
-    several = np.count_nonzero(counts) > 1  # of one level the rounded spread is 1e-17, not 0
-    std = float(np.sqrt((counts * (levels - mean) ** 2).sum() / total)) if several else 1.0
-    return {"mean": mean, "std": std, "shape": [column.channels, column.height, column.width]}
+    means, stds = [], []
+    for channel in range(column.channels):
+        counts = np.bincount(pixels[..., channel].ravel(), minlength=256).astype(np.float64)
+        total = max(counts.sum(), 1.0)
+        mean = float((counts * levels).sum() / total)
+        several = np.count_nonzero(counts) > 1  # of one level the rounded spread is 1e-17, not 0
+        means.append(mean)
+        stds.append(float(np.sqrt((counts * (levels - mean) ** 2).sum() / total)) if several else 1.0)
+    return {"mean": means, "std": stds, "shape": [column.channels, column.height, column.width]}
 
 
 def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) -> list[ArraySpec]:
     value = graph("Transpose", name, perm=[0, 3, 1, 2])
-    return [
-        ArraySpec(
-            value, "image", (name,), int(np.prod(state["shape"])), tuple(state["shape"]), state["mean"], state["std"]
-        )
-    ]
+    shape, mean, std = (tuple(state[key]) for key in ("shape", "mean", "std"))
+    return [ArraySpec(value, "image", (name,), int(np.prod(shape)), shape, mean, std)]

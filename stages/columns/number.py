@@ -1,23 +1,19 @@
-"""Numbers: text or numeric values in, float64 out; standardised into a dense array."""
+"""Numbers: text or numeric values in, float64 out; scaled into a dense array."""
 
-from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from stages.columns._numbers import parse_numbers
 from stages.columns._parse import Cleaned, parse_distinct
+from stages.columns._scales import draw_scale, fit_scale
 from stages.contract.column import BaseColumn
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import FLOAT, Graph
-
-KNOTS = 33
-ROUNDING = 1e-12  # a relative spread below this is none: of equal values the rounded one is 1e-16, not 0
-SMALLEST, LARGEST = 1e-100, 1e100  # beyond them fitting takes 0 and ±1e100: squares and slopes stay finite
 
 
 class Column(BaseColumn):
@@ -56,9 +52,17 @@ class Column(BaseColumn):
 
 
 class Features(Section):
-    """`standard`: (x - mean) / std. `log`: of sign(x)·log(1 + |x|). `quantile`: of normal scores."""
+    """How a number is put on a common scale.
 
-    scale: Literal["standard", "log", "quantile"] = "standard"
+    - `standard`: (x - mean) / std, x within the 0.1% and 99.9% quantiles of training
+    - `log`: the same of sign(x) · log(1 + |x|)
+    - `quantile`: the same of normal scores between quantiles
+    - `piecewise`: one unit for each of `bins` quantile bins: 0 below it, 1 above it, linear within
+      (Gorishniy et al. 2022, "On embeddings for numerical features"; here flat past the outer edges)
+    """
+
+    scale: Literal["standard", "log", "quantile", "piecewise"] = "standard"
+    bins: int = Field(default=16, ge=1, le=256)
 
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
@@ -111,76 +115,15 @@ def input_shape(column: Column) -> tuple[str, list[int | str]]:
 
 def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
     """Fill value, clipping bounds, scale and location, of the training rows alone."""
-    plain = array(column, values)
-    present = np.clip(plain[~np.isnan(plain)], -LARGEST, LARGEST)
-    present[np.abs(present) < SMALLEST] = 0.0
-    low, middle, high = np.quantile(present, [0.001, 0.5, 0.999]) if len(present) else (0.0, 0.0, 0.0)
-    state: dict[str, Any] = {"scale": features.scale, "fill": float(middle), "low": float(low), "high": float(high)}
-    state["missing"] = len(present) < len(plain)
-    if features.scale == "quantile":
-        state["knots"], state["scores"] = quantile_knots(present)
-    shaped = transform(state, np.where(np.isnan(plain), state["fill"], plain))
-    state["mean"] = float(shaped.mean()) if len(shaped) else 0.0
-    state["std"] = float(shaped.std()) if len(shaped) else 0.0
-    if state["std"] <= ROUNDING * np.abs(shaped).max(initial=0.0):
-        state["std"] = 1.0
-    return state
-
-
-def quantile_knots(present: np.ndarray) -> tuple[list[float], list[float]]:
-    """Distinct quantiles of the values and their normal scores (ties share their middle score)."""
-    shares = np.linspace(0.0, 1.0, KNOTS)
-    levels = np.quantile(present, shares) if len(present) else np.zeros(KNOTS)
-    knots = np.unique(levels)
-    middle = [float(shares[levels == knot].mean()) for knot in knots]
-    scores = [NormalDist().inv_cdf(min(max(share, 0.01), 0.99)) for share in middle]
-    return knots.tolist(), scores
-
-
-def transform(state: dict[str, Any], filled: np.ndarray) -> np.ndarray:
-    """The numpy form of what `nodes` draws before standardising; used to fit mean and std."""
-    clipped = np.clip(filled, state["low"], state["high"])
-    if state["scale"] == "log":
-        return np.asarray(np.sign(clipped) * np.log(1.0 + np.abs(clipped)))
-    if state["scale"] == "quantile":
-        return np.asarray(np.interp(filled, state["knots"], state["scores"]))
-    return np.asarray(clipped)
+    return fit_scale(array(column, values), features.scale, features.bins)
 
 
 def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) -> list[ArraySpec]:
     absent = graph("IsNaN", name)
     filled = graph("Where", absent, graph.constant(state["fill"], "float64"), name)
-    shaped = draw_transform(graph, state, filled)
-    centred = graph("Sub", shaped, graph.constant(state["mean"], "float64"))
-    scaled = graph("Div", centred, graph.constant(state["std"], "float64"))
-    units, columns = [graph.column(graph.cast(scaled, FLOAT))], [name]
+    value, columns = draw_scale(graph, name, filled, state)
+    units = [graph.cast(value, FLOAT)]
     if state["missing"]:
         units.append(graph.column(graph.cast(absent, FLOAT)))
         columns.append(f"{name} is missing")
-    value = graph("Concat", *units, axis=1)
-    return [ArraySpec(value, "dense", tuple(columns), len(units))]
-
-
-def draw_transform(graph: Graph, state: dict[str, Any], filled: str) -> str:
-    if state["scale"] == "quantile":
-        return draw_interpolation(graph, filled, state["knots"], state["scores"])
-    low, high = (graph.constant(state[bound], "float64") for bound in ("low", "high"))
-    clipped = str(graph("Clip", filled, low, high))
-    if state["scale"] == "standard":
-        return clipped
-    grown = graph("Add", graph("Abs", clipped), graph.constant(1.0, "float64"))
-    return str(graph("Mul", graph("Sign", clipped), graph("Log", grown)))
-
-
-def draw_interpolation(graph: Graph, value: str, knots: list[float], scores: list[float]) -> str:
-    """np.interp as a sum over segments: score₀ + Σ clip((x - knot) / width, 0, 1) · rise."""
-    if len(knots) < 2:
-        return str(graph("Mul", value, graph.constant(0.0, "float64")))
-    zero, one = graph.constant(0.0, "float64"), graph.constant(1.0, "float64")
-    bounded = graph("Clip", value, graph.constant(knots[0], "float64"), graph.constant(knots[-1], "float64"))
-    along = graph("Sub", graph.column(bounded), graph.constant(knots[:-1], "float64"))
-    share = graph("Clip", graph("Div", along, graph.constant(np.diff(knots), "float64")), zero, one)
-    risen = graph(
-        "ReduceSum", graph("Mul", share, graph.constant(np.diff(scores), "float64")), graph.integers(1), keepdims=0
-    )
-    return str(graph("Add", risen, graph.constant(scores[0], "float64")))
+    return [ArraySpec(graph("Concat", *units, axis=1), "dense", tuple(columns), len(columns))]

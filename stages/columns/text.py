@@ -1,6 +1,5 @@
-"""Free text: strings in, Unicode NFC out; a set of hashed words and word pairs.
+"""Free text: strings in, Unicode NFC out; a set of hashed n-grams, or a sequence of vocabulary numbers.
 
-Words are runs of letters and digits, single CJK characters, and single marks such as "!".
 Hashing is MurmurHash3 (32 bit, seed 0) of the UTF-8 bytes, equal to scikit-learn's.
 """
 
@@ -12,23 +11,13 @@ from pydantic import Field
 
 from stages.columns import category
 from stages.columns._parse import Cleaned, parse_distinct
+from stages.columns._subwords import draw_pieces, learn
+from stages.columns._tokens import FIRST, count_words, draw_bag, draw_hashes, draw_numbers, draw_words, zero
 from stages.columns._words import parse_text
 from stages.contract.column import BaseColumn, Pattern
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
-from stages.core.graph import END, INT64, Graph
-
-# Explicit code points, never \w: RE2, re and regex have different Unicode tables. The three
-# alternatives are disjoint: the Tokenizer operator takes the longest match, re the first.
-HAN = r"\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{323AF}"
-LETTER = (
-    r"0-9A-Za-z\x{AA}\x{B5}\x{BA}\x{C0}-\x{D6}\x{D8}-\x{F6}\x{F8}-\x{1FFF}"
-    r"\x{3041}-\x{30FF}\x{A640}-\x{D7FF}\x{1F000}-\x{1FAFF}"
-)
-MARK = r"!$%?\x{A3}\x{A5}\x{20AC}"
-TOKEN = f"[{HAN}]|[{LETTER}]+|[{MARK}]"
-PAIR_MULTIPLIER = 1_000_003
-PADDING = "\x02"
+from stages.core.graph import Graph
 
 
 class Column(BaseColumn):
@@ -40,10 +29,23 @@ class Column(BaseColumn):
 
 
 class Features(Section):
-    """Words and word pairs are hashed into `buckets`; only the first `max_tokens` words count."""
+    """How a text is cut, and what becomes of its first `max_tokens` tokens.
 
-    buckets: int = Field(default=65_536, ge=16)
+    - `unit`: `word`: runs of letters and digits, single Han characters, and marks such as "!".
+      `cjk`: the same with Japanese kana and Korean syllables single, and wide letters and marks.
+      `subword`: pieces of a vocabulary learned on train, by greedy longest match.
+    - `kind`: `set`: n-grams of 1 … `ngrams` tokens, hashed into `buckets`, in no order.
+      `tokens`: numbers in order, of a `vocabulary` of the most frequent on train; 0 padding, 1 unknown.
+    - What is seen fewer than `min_count` times in training enters no vocabulary.
+    """
+
+    unit: Literal["word", "cjk", "subword"] = "word"
+    kind: Literal["set", "tokens"] = "set"
+    ngrams: int = Field(default=2, ge=1, le=3)
+    buckets: int = Field(default=65_536, ge=16, le=2**31 - 1)
     max_tokens: int = Field(default=512, ge=1)
+    vocabulary: int = Field(default=8_000, ge=1, le=65_536)
+    min_count: int = Field(default=2, ge=1)
 
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
@@ -64,44 +66,29 @@ def input_shape(column: Column) -> tuple[str, list[int | str]]:
 
 
 def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
-    return {"buckets": features.buckets, "max_tokens": features.max_tokens}
+    """The options that shape the graph, and the vocabulary of the training rows where one is needed."""
+    kept = ("unit", "kind", "max_tokens", *(("buckets", "ngrams") if features.kind == "set" else ()))
+    state: dict[str, Any] = {name: getattr(features, name) for name in kept}
+    if features.unit == "subword" or features.kind == "tokens":
+        counts = count_words(features.unit, array(column, values))
+        choose = learn if features.unit == "subword" else category.most_frequent
+        state["vocabulary"] = choose(counts, features.vocabulary, features.min_count)
+    return state
 
 
 def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) -> list[ArraySpec]:
-    words = draw_words(graph, name, state)
-    live = graph("Not", graph("Equal", words, graph.constant(PADDING, "string")))
-    hashed = graph("MurmurHash3", words, domain="com.microsoft", positive=1, seed=0)
-    hashed = graph.cast(hashed, INT64)
-    buckets, one = graph.constant(state["buckets"], "int64"), graph.constant(1, "int64")
-    single = graph("Add", graph("Mod", hashed, buckets), one)
-    first, second = graph.slice(hashed, 0, -1, 1), graph.slice(hashed, 1, END, 1)
-    mixed = graph("Add", graph("Mul", first, graph.constant(PAIR_MULTIPLIER, "int64")), second)
-    pair = graph("Add", graph("Mod", mixed, buckets), one)
-    single = graph("Mul", single, graph.cast(live, INT64))
-    pair = graph("Mul", pair, graph.cast(graph.slice(live, 1, END, 1), INT64))
-    value = interleave(graph, single, pair)
-    return [ArraySpec(value, "set", (name,), state["buckets"] + 1)]
-
-
-def draw_words(graph: Graph, name: str, state: dict[str, Any]) -> str:
-    """[N] strings → [N, T] lower-case words, padded; T is at least 2.
-
-    A sentinel row stands at the end: these operators fail on N = 0, or change rank.
-    """
-    both = graph("Concat", name, graph.constant(["a b"], "string"), axis=0)
-    lower = graph("StringNormalizer", both, case_change_action="LOWER", locale="C")
-    words = graph(
-        "Tokenizer", lower, domain="com.microsoft", tokenexp=TOKEN, mark=0, mincharnum=1, pad_value=PADDING
-    )  # fmt: skip
-    return graph.slice(graph.slice(words, 0, -1, 0), 0, state["max_tokens"], 1)
-
-
-def interleave(graph: Graph, single: str, pair: str) -> str:
-    """[N, T] and [N, T-1] → [N, 2T]: word, pair, word, pair, …, so that padding stays at the end."""
-    padded = graph("Concat", pair, graph("Mul", graph.slice(single, 0, 1, 1), graph.constant(0, "int64")), axis=1)
-    stacked = graph(
-        "Concat", graph("Unsqueeze", single, graph.integers(2)), graph("Unsqueeze", padded, graph.integers(2)), axis=2
-    )
-    rows = graph("Shape", single, start=0, end=1)
-    width = graph("Mul", graph("Shape", single, start=1, end=2), graph.integers(2))
-    return str(graph("Reshape", stacked, graph("Concat", rows, width, axis=0), allowzero=1))
+    words = draw_words(graph, name, state["unit"], state["max_tokens"])
+    if state["unit"] == "subword":
+        numbers = draw_pieces(graph, words, state["vocabulary"], state["max_tokens"])
+        codes = numbers = graph.slice(numbers, 0, -1, 0)
+        live = graph("Greater", numbers, zero(graph))
+    else:
+        words = graph.slice(words, 0, -1, 0)
+        if state["kind"] == "tokens":
+            numbers = draw_numbers(graph, words, state["vocabulary"])
+        else:
+            codes, live = draw_hashes(graph, words)
+    if state["kind"] == "tokens":
+        return [ArraySpec(numbers, "tokens", (name,), FIRST + len(state["vocabulary"]))]
+    bag = draw_bag(graph, codes, live, state["buckets"], state["ngrams"])
+    return [ArraySpec(bag, "set", (name,), state["buckets"] + 1)]

@@ -5,17 +5,23 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import model_validator
+from pydantic import Field, field_validator, model_validator
 
 from serving.values import NO_TIMESTAMP, Problem, find_zone, parse_timestamp
 from stages.columns._parse import Cleaned, parse_distinct
+from stages.columns._scales import draw_rounded
 from stages.columns._times import parse_times
 from stages.contract.column import BaseColumn
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import DOUBLE, FLOAT, Graph
 
-PERIODS = {"hour of day": 86_400, "day of week": 7 * 86_400, "day of year": 31_556_952}
+PERIODS = {
+    "hour": ("hour of day", 86_400),
+    "weekday": ("day of week", 7 * 86_400),
+    "year_day": ("day of year", 31_556_952),
+}
+DAY = 86_400.0
 MICROSECONDS = 1_000_000
 FIRST, LAST = -62_135_596_800, 253_402_300_799  # the years 1 and 9999, which Python's datetime holds
 
@@ -53,7 +59,33 @@ class Column(BaseColumn):
 
 
 class Features(Section):
-    """A timestamp has no options."""
+    """`parts`, in this order whatever the order they are declared in:
+
+    - `hour`, `weekday`, `year_day`: sine and cosine of the time within a day, a week, a year of 365.2425 days
+    - `trend`: days, standardised
+    - `age`: days before `reference` (ISO 8601, UTC; without it the newest moment of training), as
+      sign · log(1 + |days|), standardised: fine near it, coarse far away, negative behind it
+    """
+
+    parts: list[Literal["hour", "weekday", "year_day", "trend", "age"]] = Field(
+        default=["hour", "weekday", "year_day", "trend"], min_length=1
+    )
+    reference: str | None = None
+
+    @field_validator("reference")
+    @classmethod
+    def is_a_moment(cls, reference: str | None) -> str | None:
+        try:
+            parse_timestamp({"name": "reference"}, reference or "2000-01-01")
+        except Problem as problem:
+            raise ValueError(f"a moment such as 2024-12-31 or 2024-12-31T18:00 ({problem})") from None
+        return reference
+
+    @model_validator(mode="after")
+    def referred_to(self) -> "Features":
+        if self.reference is not None and "age" not in self.parts:
+            raise ValueError("`age` among `parts` where a `reference` is declared")
+        return self
 
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
@@ -113,36 +145,62 @@ def input_shape(column: Column) -> tuple[str, list[int | str]]:
 
 def fit(column: Column, features: Features, values: pa.Array) -> dict[str, Any]:
     seconds = array(column, values)
-    days = seconds[seconds != NO_TIMESTAMP] / 86_400
-    mean, std = (float(days.mean()), float(days.std())) if len(days) else (0.0, 0.0)
-    several = len(days) and days.min() < days.max()  # of one moment the rounded spread is 1e-12, not 0
-    return {"mean": mean, "std": std if several else 1.0, "missing": len(days) < len(seconds)}
+    present = seconds[seconds != NO_TIMESTAMP]
+    mean, std = mean_and_spread(present / DAY)
+    state = {"mean": mean, "std": std, "missing": len(present) < len(seconds)}
+    if "age" in features.parts:
+        newest = int(present.max()) if len(present) else 0
+        reference = parse_timestamp({"name": ""}, features.reference) if features.reference else newest
+        days = (reference - present) / DAY
+        age_mean, age_std = mean_and_spread(np.sign(days) * np.log(1.0 + np.abs(days)))
+        state |= {"reference": reference, "age_mean": age_mean, "age_std": age_std}
+    return state
+
+
+def mean_and_spread(values: np.ndarray) -> tuple[float, float]:
+    several = len(values) and values.min() < values.max()  # of equal values the rounded spread is 1e-12, not 0
+    return (float(values.mean()) if len(values) else 0.0), (float(values.std()) if several else 1.0)
 
 
 def nodes(graph: Graph, name: str, features: Features, state: dict[str, Any]) -> list[ArraySpec]:
     absent = graph("Equal", name, graph.constant(NO_TIMESTAMP, "int64"))
-    typical = graph.constant(round(state["mean"] * 86_400), "int64")
+    typical = graph.constant(round(state["mean"] * DAY), "int64")
     seconds = graph("Where", absent, typical, name)
     units, columns = [], []
-    for part, period in PERIODS.items():
-        within = graph.cast(graph("Mod", seconds, graph.constant(period, "int64")), DOUBLE)
-        angle = graph("Mul", within, graph.constant(2 * np.pi / period, "float64"))
-        ahead = graph("Add", angle, graph.constant(np.pi / 2, "float64"))  # double Cos is missing before ORT 1.31
-        units += [graph.column(graph.cast(draw_sine(graph, turned), FLOAT)) for turned in (angle, ahead)]
-        columns += [f"{name}: {part}, sine", f"{name}: {part}, cosine"]
-    days = graph("Div", graph.cast(seconds, DOUBLE), graph.constant(86_400.0, "float64"))
-    age = graph(
-        "Div", graph("Sub", days, graph.constant(state["mean"], "float64")), graph.constant(state["std"], "float64")
-    )
-    units.append(graph.column(graph.cast(age, FLOAT)))
-    columns.append(f"{name}: trend")
+    for part, (words, period) in PERIODS.items():
+        if part in features.parts:
+            units += draw_cycle(graph, seconds, period)
+            columns += [f"{name}: {words}, sine", f"{name}: {words}, cosine"]
+    if "trend" in features.parts:
+        days = graph("Div", graph.cast(seconds, DOUBLE), graph.constant(DAY, "float64"))
+        units.append(draw_standard(graph, days, state["mean"], state["std"]))
+        columns.append(f"{name}: trend")
+    if "age" in features.parts:
+        units.append(draw_standard(graph, draw_age(graph, seconds, state), state["age_mean"], state["age_std"]))
+        columns.append(f"{name}: age")
     if state["missing"]:
-        units.append(graph.column(graph.cast(absent, FLOAT)))
+        units.append(graph.cast(absent, FLOAT))
         columns.append(f"{name} is missing")
-    return [ArraySpec(graph("Concat", *units, axis=1), "dense", tuple(columns), len(units))]
+    dense = graph("Concat", *(graph.column(unit) for unit in units), axis=1)
+    return [ArraySpec(dense, "dense", tuple(columns), len(units))]
 
 
-def draw_sine(graph: Graph, angle: str) -> str:
-    """Rounded to 2⁻³⁰: the last digit of onnxruntime's sine depends on the row's place in its batch."""
-    grid = graph.constant(2.0**30, "float64")
-    return str(graph("Div", graph("Round", graph("Mul", graph("Sin", angle), grid)), grid))
+def draw_cycle(graph: Graph, seconds: str, period: int) -> list[str]:
+    """Sine and cosine of the time within the period."""
+    within = graph.cast(graph("Mod", seconds, graph.constant(period, "int64")), DOUBLE)
+    angle = graph("Mul", within, graph.constant(2 * np.pi / period, "float64"))
+    ahead = graph("Add", angle, graph.constant(np.pi / 2, "float64"))  # double Cos is missing before ORT 1.31
+    return [graph.cast(draw_rounded(graph, graph("Sin", turned)), FLOAT) for turned in (angle, ahead)]
+
+
+def draw_age(graph: Graph, seconds: str, state: dict[str, Any]) -> str:
+    """sign · log(1 + |days|) of the days that a moment lies before the reference."""
+    before = graph.cast(graph("Sub", graph.constant(state["reference"], "int64"), seconds), DOUBLE)
+    days = graph("Div", before, graph.constant(DAY, "float64"))
+    grown = graph("Add", graph("Abs", days), graph.constant(1.0, "float64"))
+    return draw_rounded(graph, graph("Mul", graph("Sign", days), graph("Log", grown)))
+
+
+def draw_standard(graph: Graph, value: str, mean: float, std: float) -> str:
+    centred = graph("Sub", value, graph.constant(mean, "float64"))
+    return graph.cast(graph("Div", centred, graph.constant(std, "float64")), FLOAT)

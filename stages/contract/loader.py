@@ -33,7 +33,7 @@ SECTIONS = (*STAGES[:2], "columns", *STAGES[2:8], "decide", *STAGES[8:])
 MAX_PARAMS_BYTES = 1 << 20
 HANDED_OUT: set[str] = set()  # written here, read by that test alone
 MAX_PARAMS_VALUES = 1 << 20  # with every alias written out
-RESERVED = ("outputs", "probabilities", "decision", "expected_value", "_group", "_rules")
+RESERVED = ("outputs", "probabilities", "decision", "expected_value", "_group", "_rules", "_as_of")
 RESERVED_PREFIXES = ("encoded.", "net/", "decide/", "/")
 
 S = TypeVar("S", bound=Section)

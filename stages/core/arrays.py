@@ -3,18 +3,19 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["dense", "index", "set", "image"]
-DTYPES = {"dense": "float32", "index": "int64", "set": "int64", "image": "uint8"}
+Kind = Literal["dense", "index", "set", "tokens", "image"]
+DTYPES = {"dense": "float32", "index": "int64", "set": "int64", "tokens": "int64", "image": "uint8"}
 
 
 @dataclass(frozen=True)
 class ArraySpec:
     """One array that `encode.onnx` makes; a model chooses its encoder by `kind`.
 
-    - dense: float32 [N, size], standardised numbers, all columns side by side
-    - index: int64 [N], one of `size` entries; 0 is "unknown or missing"
-    - set:   int64 [N, width], hashed entries 1 … size-1 in any order; 0 is padding
-    - image: uint8 [N, *shape], channels first; `mean` and `std` are those of pixels / 255
+    - dense:  float32 [N, size], numbers of a common scale, all columns side by side
+    - index:  int64 [N], one of `size` entries; 0 is what has none of its own (of hashed ones: missing)
+    - set:    int64 [N, width], hashed entries 1 … size-1 in any order; 0 is padding
+    - tokens: int64 [N, width], numbers 1 … size-1 in order, 1 unknown; 0 is padding, at the end alone
+    - image:  uint8 [N, *shape], channels first; `mean` and `std` of pixels / 255, one a channel
 
     `columns` names the source: of each unit for `dense`, of the whole array for the others.
     """
@@ -24,8 +25,8 @@ class ArraySpec:
     columns: tuple[str, ...]
     size: int
     shape: tuple[int, ...] = ()
-    mean: float = 0.0
-    std: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -38,6 +39,7 @@ class ArraySpec:
             "dense": ["N", self.size],
             "index": ["N"],
             "set": ["N", f"{self.name}.width"],
+            "tokens": ["N", f"{self.name}.width"],
             "image": ["N", *self.shape],
         }
         return shapes[self.kind]
@@ -47,4 +49,5 @@ class ArraySpec:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "ArraySpec":
-        return cls(**{**value, "columns": tuple(value["columns"]), "shape": tuple(value["shape"])})
+        tuples: dict[str, Any] = {name: tuple(value[name]) for name in ("columns", "shape", "mean", "std")}
+        return cls(**{**value, **tuples})

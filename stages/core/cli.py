@@ -5,18 +5,19 @@ in dvc.yaml alone. What a stage did, or why it failed, is left in `data/.run/<p>
 """
 
 import argparse
+import errno
 import os
 import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stages.contract import Contract, load
-from stages.core.errors import IngotError, RefusedError
+from stages.core.errors import DiskFull, IngotError, RefusedError
 from stages.core.files import read_json, replacing, write_json
 
 
@@ -84,14 +85,22 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
     status.unlink(missing_ok=True)
     try:
         yield
-    except Exception as error:
+    except Exception as raised:
+        error = DiskFull(raised) if is_full(raised) else raised
         kind = type(error).__name__ if isinstance(error, IngotError) else "Crash"
         message = str(error) if isinstance(error, IngotError) else f"{type(error).__name__}: {error}"
-        write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": message})
+        with suppress(OSError):  # on a full disk the sentence is said all the same
+            write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": message})
         if not isinstance(error, IngotError):
             raise
         print(f"{stage} {pipeline}: {kind}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
+
+
+def is_full(error: Exception) -> bool:
+    """True where a disk or a quota was at its end; pyarrow says so in its text alone."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return full or "No space left on device" in str(error)
 
 
 def peak_memory_mb() -> int:

@@ -5,7 +5,8 @@
     ├── SourceError     3   raw data is absent, altered or out of reach
     ├── DataError       4   records, tables or examples are not what the contract says
     ├── RefusedError    5   an earlier stage recorded a verdict of "not passed"
-    └── TrainingError   6   a model could not be fitted
+    ├── TrainingError   6   a model could not be fitted
+    └── DiskFull        7   there was no room to write to
 
 DVC reports every failure as 255, so `core.cli` also leaves the kind in `data/.run/`.
 """
@@ -38,6 +39,15 @@ class RefusedError(IngotError):
 
 class TrainingError(IngotError):
     exit_code = 6
+
+
+class DiskFull(IngotError):
+    exit_code = 7
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(
+            f"the disk is full: {cause}. Free space there, then run this again: what was there before is untouched"
+        )
 
 
 def suggest(word: str, allowed: Iterable[str]) -> str:

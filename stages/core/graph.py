@@ -161,7 +161,7 @@ def as_type(array: np.ndarray, kind: str) -> np.ndarray:
 
 
 def concatenate(parts: list[np.ndarray]) -> np.ndarray:
-    """Join along rows; batches of a `set` differ in width and are padded with 0 at the end."""
+    """Join along rows; batches of `set` and `tokens` differ in width and are padded with 0 at the end."""
     if parts[0].ndim != 2 or len({part.shape[1] for part in parts}) == 1:
         return np.concatenate(parts)
     joined = np.zeros((sum(map(len, parts)), max(part.shape[1] for part in parts)), parts[0].dtype)

@@ -13,48 +13,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 NULL = 0x9E3779B97F4A7C15
-LANES = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))  # digits of pi: any two seeds that differ
+SEEDS = (np.uint64(0x243F6A8885A308D3), np.uint64(0x13198A2E03707344))  # digits of pi: any two that differ
+MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 FEW = 4_096  # words: below it hashlib is faster than a query
+BITS = 20  # of a hash that the first sieve of `among` looks at
+
+Halves = tuple[np.ndarray, np.ndarray]
 
 
 def hash_rows(table: pa.Table, names: Sequence[str]) -> np.ndarray:
     """uint64 [N, 2]: two independent lanes. A null is a value of its own, equal to other nulls."""
-    lanes = np.empty((2, table.num_rows), np.uint64)
-    lanes[:] = np.array(LANES)[:, None]
+    return np.stack([hash_lane(table, names, lane) for lane in (0, 1)], 1)
+
+
+def hash_lane(table: pa.Table, names: Sequence[str], lane: int = 0) -> np.ndarray:
+    """uint64 [N]: one of the two."""
+    hashed = np.full(table.num_rows, SEEDS[lane])
     for name in names:
-        low, high = hash_column(table.column(name))
-        for lane, part in zip(lanes, (low, high), strict=True):
-            lane *= np.uint64(0xBF58476D1CE4E5B9)  # what stood before counts by its place
-            lane ^= part
-    for lane in lanes:
-        mix(lane)
-    return lanes.T
+        column = table.column(name)
+        hashed ^= hash_values(column.chunk(0) if column.num_chunks == 1 else column.combine_chunks())[lane]
+        hashed *= MULTIPLIERS[lane]
+        hashed ^= hashed >> np.uint64(32)
+    return mix(hashed)
 
 
-def hash_column(values: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+def hash_values(values: pa.Array) -> Halves:
     """Two uint64 [N]; the same one twice where 64 bits hold the value itself."""
-    parts = [hash_values(chunk) for chunk in values.chunks]
-    if not parts:
-        return np.empty(0, np.uint64), np.empty(0, np.uint64)
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate([low for low, _ in parts]), np.concatenate([high for _, high in parts])
-
-
-def hash_values(values: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     kind = values.type
     if pa.types.is_dictionary(kind):
-        low, high = (
-            hash_values(values.dictionary)
-            if len(values.dictionary)
-            else (np.zeros(1, np.uint64), np.zeros(1, np.uint64))
-        )
+        blank = np.zeros(1, np.uint64)
+        low, high = hash_values(values.dictionary) if len(values.dictionary) else (blank, blank)
         codes = np.asarray(pc.fill_null(values.indices, 0))
         return fill(low[codes], values), fill(high[codes], values)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or is_bytes(kind):
         width = kind.byte_width if pa.types.is_fixed_size_binary(kind) else 0
-        words = pc.fill_null(values, bytes(width) if is_bytes(kind) else "")
-        low, high = hash_words(words)
+        low, high = hash_words(
+            pc.fill_null(values, bytes(width) if is_bytes(kind) else "") if values.null_count else values
+        )
         return fill(low, values), fill(high, values)
     bits = fill(to_bits(values), values)
     return bits, bits
@@ -69,15 +64,14 @@ def fill(hashed: np.ndarray, values: pa.Array) -> np.ndarray:
 
 
 def to_bits(values: pa.Array) -> np.ndarray:
-    """Numbers, times and booleans as the 64 bits of their double or int64, mixed."""
+    """Numbers, times and booleans as the 64 bits of their double or int64."""
+    if pa.types.is_boolean(values.type):
+        return np.asarray(pc.fill_null(values, False)).astype(np.uint64)
     if pa.types.is_floating(values.type):
         plain = np.asarray(pc.fill_null(pc.cast(values, pa.float64()), 0.0)) + 0.0  # -0.0 is 0.0
-        bits = plain.view(np.uint64).copy()
-    elif pa.types.is_boolean(values.type):
-        bits = np.asarray(pc.fill_null(values, False)).astype(np.uint64)
-    else:
-        bits = np.asarray(pc.fill_null(pc.cast(values, pa.int64()), 0)).astype(np.int64).view(np.uint64).copy()
-    return mix(bits)
+        return np.asarray(plain.view(np.uint64))
+    whole = pc.cast(values, pa.int64())
+    return np.asarray(pc.fill_null(whole, 0) if whole.null_count else whole).view(np.uint64)
 
 
 def hash_words(words: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -119,10 +113,20 @@ def repeated(lane: np.ndarray) -> np.ndarray:
 
 
 def among(lane: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """True where a value of `lane` is one of `ordered`, which is sorted."""
-    if not len(ordered):
-        return np.zeros(len(lane), bool)
-    return np.asarray(ordered[np.minimum(np.searchsorted(ordered, lane), len(ordered) - 1)] == lane)
+    """The places [M] of the values of `lane` that are among `ordered`, which is sorted."""
+    sieve = np.zeros(1 << BITS, bool)
+    sieve[ordered >> np.uint64(64 - BITS)] = True
+    maybe = np.flatnonzero(sieve[lane >> np.uint64(64 - BITS)]) if len(ordered) else np.empty(0, np.int64)
+    found = lane[maybe]
+    return np.asarray(maybe[ordered[np.minimum(np.searchsorted(ordered, found), max(len(ordered) - 1, 0))] == found])
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys of one part's rows: lane 0 of each, and lane 1 of the few rows that are asked for."""
+
+    first: np.ndarray
+    second: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -145,24 +149,23 @@ class Twins:
         return np.concatenate([self.group[1:] == self.group[:-1], np.zeros(min(1, len(self.group)), bool)])
 
 
-def find_twins(load: Callable[[int], np.ndarray], num_parts: int) -> Twins:
-    """`load(part)` gives the keys [N, 2] of one part. Memory: 8 bytes a row, and 32 a row that is not alone."""
-    lanes = [np.array(load(part)[:, 0]) for part in range(num_parts)]
-    twice = repeated(np.concatenate(lanes) if lanes else np.empty(0, np.uint64))
-    del lanes
-    keys, parts, rows = [np.empty((0, 2), np.uint64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for part in range(num_parts):
-        part_keys = load(part)
-        found = np.flatnonzero(among(part_keys[:, 0], twice))
-        keys.append(np.array(part_keys[found]))
+def find_twins(load: Callable[[int], Keys], num_parts: int) -> Twins:
+    """`load(part)` gives the keys of one part. Memory: 8 bytes a row, and 40 a row that is not alone."""
+    twice = repeated(np.concatenate([np.empty(0, np.uint64), *(load(part).first for part in range(num_parts))]))
+    firsts, seconds = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    parts, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for part in range(num_parts if len(twice) else 0):
+        keys = load(part)
+        found = among(keys.first, twice)
+        firsts.append(keys.first[found])
+        seconds.append(keys.second(found) if len(found) else np.empty(0, np.uint64))
         parts.append(np.full(len(found), part))
         rows.append(found)
-    key, places = np.concatenate(keys), np.arange(sum(map(len, rows)))
-    order = np.lexsort((places, key[:, 1], key[:, 0]))
-    key = key[order]
-    starts = np.concatenate([np.ones(min(1, len(key)), bool), (key[1:] != key[:-1]).any(1)])
+    key = np.stack([np.concatenate(firsts), np.concatenate(seconds)])
+    order = np.lexsort((np.arange(key.shape[1]), key[1], key[0]))
+    key = key[:, order]
+    starts = np.concatenate([np.ones(min(1, len(order)), bool), (key[:, 1:] != key[:, :-1]).any(0)])
     group = np.cumsum(starts) - 1
     alone = np.bincount(group, minlength=1)[group] == 1 if len(group) else np.zeros(0, bool)  # the other lane differs
-    keep = ~alone
-    _, group = np.unique(group[keep], return_inverse=True)
-    return Twins(group, np.concatenate(parts)[order][keep], np.concatenate(rows)[order][keep])
+    _, group = np.unique(group[~alone], return_inverse=True)
+    return Twins(group, np.concatenate(parts)[order][~alone], np.concatenate(rows)[order][~alone])

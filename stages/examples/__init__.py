@@ -1,110 +1,30 @@
 """A typed table in; labelled train, validation and test examples, and a verdict on them, out.
 
-Examples are the table's rows, or what `sources/<p>/derive.sql` makes of them as of a date. Splits
-follow a stable hash, so rows that are added never move old ones. The verdict is "not passed"
-where a split could mislead: leaks across splits, a leaked target, one class, an empty column.
+Examples are the table's rows, or what `sources/<p>/derive.sql` makes of them as of one date or several. Splits
+follow a stable hash, or time. The verdict is "not passed" where a split could mislead: a query that looks into
+the future, leaks across splits, a leaked target, one class, an empty column.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field, model_validator
 
 from stages.columns import module_of
 from stages.contract import Contract
-from stages.contract.section import Section as BaseSection
 from stages.core import cli, parts
-from stages.core.errors import ContractError, DataError, suggest
+from stages.core.errors import DataError
 from stages.core.files import write_json
-from stages.examples import derive, leaks, split
+from stages.examples import derive, future, judge, leaks, split
+from stages.examples.settings import AS_OF, AsOf, Leaks, Section, Split, check
+from stages.examples.split import LEFT_OUT, SIDES
 
-SPLITS = ("train", "validation", "test")
-
-
-class AsOf(BaseSection):
-    """The cut-off: midnight that ends the last complete day of column `time`, less `days_before_end`."""
-
-    time: str
-    days_before_end: int = Field(ge=0)
-
-
-class Split(BaseSection):
-    """`by`: hash of each row, group (rows with equal `key` stay together), or an official column."""
-
-    by: Literal["hash", "group", "official"] = "hash"
-    key: list[str] | str = []
-    column: str | None = None
-    validation: float = Field(default=0.15, gt=0, lt=1)
-    test: float = Field(default=0.15, ge=0, lt=1)
-    seed: int = Field(default=0, ge=0)
-
-    @property
-    def keys(self) -> list[str]:
-        return [self.key] if isinstance(self.key, str) else self.key
-
-    @model_validator(mode="after")
-    def complete(self) -> "Split":
-        if self.by == "group" and not self.keys:
-            raise ValueError("a key beside by: group, such as key: CustomerID")
-        if self.by == "official" and not self.column:
-            raise ValueError("a column beside by: official, whose values are train and test")
-        if self.by != "official" and self.validation + self.test >= 1:
-            raise ValueError("validation and test shares that leave rows to train on")
-        return self
-
-
-class Leaks(BaseSection):
-    """`duplicates`: equal inputs on two sides of a split `block`, or are dropped from training."""
-
-    duplicates: Literal["block", "drop"] = "block"
-    max_column_score: float = Field(default=0.99, gt=0, le=1)  # balanced accuracy of one column alone
-
-
-class Section(BaseSection):
-    """`columns` and `target` are read by the contract itself."""
-
-    target: dict[str, Any]
-    derive: str | None = None
-    as_of: AsOf | None = None
-    columns: dict[str, Any] = {}
-    split: Split = Split()
-    leaks: Leaks = Leaks()
-
-
-def check(contract: Contract) -> None:
-    """Raise ContractError for what is wrong in `<pipeline>.examples`."""
-    section, path = contract.section("examples", Section), f"{contract.pipeline}.examples"
-    columns = contract.example_columns
-    for where, name in [
-        *((f"{path}.split.key", key) for key in section.split.keys),
-        (f"{path}.split.column", section.split.column),
-    ]:
-        if name is not None and name not in columns:
-            raise ContractError(
-                f"{where} is {name!r}, which is not declared.{suggest(name, columns)} Declared: {', '.join(columns)}"
-            )
-    if contract.example_columns[contract.target.column].type not in ("category", "boolean"):
-        found = contract.example_columns[contract.target.column].type
-        raise ContractError(
-            f"{path}.target.column {contract.target.column!r} is a {found}; a category target needs a column of type "
-            "category or boolean"
-        )
-    positive, values = contract.target.positive, getattr(columns[contract.target.column], "values", None)
-    if positive is not None and values and positive not in values:
-        hint = suggest(positive, values)
-        raise ContractError(f"{path}.target.positive is {positive!r}.{hint} Declared: {', '.join(values)}")
-    if not contract.input_columns:
-        raise ContractError(f"{path} leaves no column for the model to see: all are ids, the target, or input: false")
-    if section.as_of and section.as_of.time not in contract.columns:
-        raise ContractError(
-            f"{path}.as_of.time is {section.as_of.time!r}, which {contract.pipeline}.columns does not "
-            f"declare.{suggest(section.as_of.time, contract.columns)}"
-        )
+__all__ = ["AsOf", "Leaks", "Section", "Split", "check", "conform", "main", "make"]
 
 
 def conform(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
@@ -120,54 +40,130 @@ def conform(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
         cleaned = module_of(column).clean(name, column, pa.array(values))
         for rule, mask in cleaned.broken.items():
             row = int(np.flatnonzero(mask)[0])
+            found = "masked, being personal" if column.personal else values[row]
             raise DataError(
-                f"derive.sql row {row + 1}: {name} is {values[row]}, which breaks {name}.{rule}; so do "
+                f"derive.sql row {row + 1}: {name} is {found}, which breaks {name}.{rule}; so do "
                 f"{int(mask.sum()):,} of {len(mask):,} rows. Mend derive.sql, or examples.columns.{name}."
             )
         typed[name] = cleaned.values
     return pa.table(typed)
 
 
-def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, pa.Table], dict[str, Any]]:
-    """Labelled splits and the report with its verdict."""
+def examples_of(records: pa.Table, contract: Contract, query: Path) -> tuple[pa.Table, dict[str, Any], list[str]]:
+    """What the query makes of the records at each date, its part of the report, and reasons against it."""
+    as_of, columns = contract.section("examples", Section).as_of, contract.example_columns
+    if as_of is None:
+        reason = "examples.as_of is not declared, so there is no future to look into"
+        table = conform(derive.run(query, {"records": records}, None), columns)
+        return table, {"as_of": None, "point_in_time": f"not checked: {reason}"}, []
+    dates = derive.cut_offs(records, as_of)
+    ids = ids_of(contract)
+    names = SimpleNamespace(
+        time=as_of.time,
+        target=contract.target.column,
+        ids=ids,
+        shown=[name for name in ids if not columns[name].personal],
+        horizon_days=as_of.horizon,
+    )
+    tables, reasons = [], []
+    for date in dates:
+        derived = derive.run(query, {"records": records}, date)
+        tables.append(conform(derived, columns))
+        reasons += future.reasons(query, records, derived.select(list(columns)), date, names)
+    report = {
+        "as_of": dates[-1].isoformat(),
+        "dates": {date.isoformat(): table.num_rows for date, table in zip(dates, tables, strict=True)},
+        "point_in_time": "not passed" if reasons else "passed",
+    }
+    return derive.dated(tables, dates, AS_OF), report, reasons
+
+
+def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, pa.Table], dict[str, Any], pa.Table]:
+    """Labelled splits, the report with its verdict, and the list of rows that leak."""
     section = contract.section("examples", Section)
     report: dict[str, Any] = {"records": table.num_rows}
+    reasons: list[str] = []
     if section.derive:
-        as_of = derive.cut_off(table, section.as_of) if section.as_of else None
-        derived = derive.run(sources / section.derive, {"records": table}, as_of)
-        table = conform(derived, contract.example_columns)
-        report["as_of"] = as_of.isoformat() if as_of else None
-    target = contract.target.column
-    labelled = table.filter(pc.is_valid(table.column(target)))
+        table, found, reasons = examples_of(table, contract, sources / section.derive)
+        report |= found
+    labelled = table.filter(pc.is_valid(table.column(contract.target.column))) if has_null(table, contract) else table
     report |= {"examples": labelled.num_rows, "without_label": table.num_rows - labelled.num_rows}
-    sides, groups = split.assign(labelled, section.split, list(contract.input_columns))
+    del table
+    same = leaks.keys(labelled, contract, section.leaks)
+    # An entity at several dates is one group, whatever the split: its rows are not independent.
+    several = section.as_of is not None and section.as_of.count > 1
+    names = section.split.keys or (ids_of(contract) if several else [])
+    groups = split.hash_rows(labelled, names) if names else same["duplicates"]
+    then = leaks.declared(section.leaks)
+    if joined := [same[kind] for kind, wanted in then.items() if wanted == "together"]:
+        groups = leaks.together(groups, *joined)
+    sides = split.assign(
+        labelled,
+        section.split,
+        groups,
+        target=contract.target.column,
+        time=section.time,
+        horizon_days=section.as_of.horizon if section.as_of and section.time == AS_OF else 0,
+    )
+    report["split"] = {"by": section.split.by, "left_out": int((sides == LEFT_OUT).sum()), **promise(section)}
+    found = {kind: leaks.across(key, sides) for kind, key in same.items()}
+    del same
+    columns = contract.example_columns
+    listing = pa.concat_tables([leaks.listed(kind, each, sides, labelled, columns) for kind, each in found.items()])
+    report |= {kind: {"then": then[kind], **leaks.summary(each[0])} for kind, each in found.items()}
+    for kind, (leaked, _) in found.items():
+        if then[kind] == "drop":
+            report[kind]["dropped"] = int(leaked.sum())
+            sides = np.where(leaked, LEFT_OUT, sides)
     labelled = labelled.append_column("_group", pa.array(groups, pa.int64()))
-    drop, report["duplicates"] = leaks.across_splits(labelled, sides, list(contract.input_columns))
-    if section.leaks.duplicates == "drop":
-        report["duplicates"]["dropped"] = int(drop.sum())
-        sides = np.where(drop, "", sides)
-    splits = {name: labelled.filter(pa.array(sides == name)) for name in SPLITS}
-    report["splits"] = {
-        name: {"rows": part.num_rows, "classes": classes(part, target)} for name, part in splits.items()
+    splits = {name: labelled.filter(pa.array(sides == place)) for place, name in enumerate(SIDES)}
+    report["splits"] = {name: judge.describe(part, contract) for name, part in splits.items()}
+    reasons = reasons + leaks.blocked(report, section.leaks) + judge.judge(splits, contract, section.leaks)
+    return splits, {"passed": not reasons, "reasons": reasons, **report}, listing
+
+
+def ids_of(contract: Contract) -> list[str]:
+    return [name for name, column in contract.example_columns.items() if column.type == "id"]
+
+
+def has_null(table: pa.Table, contract: Contract) -> bool:
+    return bool(table.column(contract.target.column).null_count)
+
+
+def promise(section: Section) -> dict[str, Any]:
+    """What holds of this split, in words for the report."""
+    by, keys, together = section.split.by, section.split.keys, "together" in leaks.declared(section.leaks).values()
+    holds = []
+    if by == "time":
+        gap = section.split.gap_days
+        days = section.as_of.horizon if gap is None and section.as_of and section.time == AS_OF else gap or 0
+        lies = f"at least {days} days before" if days else "before"
+        holds.append(f"each row of train lies {lies} the first of validation, and each of validation before test")
+    if keys and by != "official":
+        holds.append(f"rows with equal {' and '.join(keys)} stand on one side")
+    moves = {
+        "stratified": "adding rows may move others, as shares are kept",
+        "time": "adding newer rows moves the borders, unless test_from and validation_from are given",
     }
-    reasons = leaks.judge(splits, contract, report["duplicates"], section.leaks)
-    return splits, {"passed": not reasons, "reasons": reasons, **report}
-
-
-def classes(part: pa.Table, target: str) -> dict[str, int]:
-    counted = pc.value_counts(part.column(target)).to_pylist()
-    return {str(item["values"]): item["counts"] for item in sorted(counted, key=lambda item: str(item["values"]))}
+    fixed = by == "time" and section.split.test_from and section.split.validation_from
+    told = None if fixed else moves.get(by)
+    if together:
+        told = f"{told}; " if told else ""
+        told += "adding a row that joins two groups may move one of them"
+    return {"holds": holds, "moves": told or "adding rows moves no other row"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     with cli.job("examples", "clean", "verdict", "sources", argv=argv) as job:
         cli.require_passed(job["verdict"])
         check(job.contract)
-        splits, report = make(parts.read(job["clean"]), job.contract, job["sources"])
+        splits, report, listing = make(parts.read(job["clean"]), job.contract, job["sources"])
         for name, part in splits.items():
             pq.write_table(part, job.out / f"{name}.parquet", compression="zstd", compression_level=1)
+        pq.write_table(listing, job.out / "leaks.parquet", compression="zstd", compression_level=1)
         write_json(job.out / "report.json", report)
         sizes = ", ".join(f"{part.num_rows:,} {name}" for name, part in splits.items())
-        job.say(
-            f"{report['records']:,} rows → {sizes}{'' if report['passed'] else '; REFUSED: ' + report['reasons'][0]}"
-        )
+        used = sum(part.num_rows for part in splits.values())
+        out = f", {report['examples'] - used:,} left out" if used < report["examples"] else ""
+        refused = "" if report["passed"] else f"; REFUSED: {report['reasons'][0]}"
+        job.say(f"{report['records']:,} rows → {sizes}{out}{refused}")

@@ -1,6 +1,6 @@
-"""Typed tables, a query and a date in; one row per decision out, by DuckDB."""
+"""Typed tables, a query and dates in; one row per decision and date out, by DuckDB."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,26 @@ import pyarrow.compute as pc
 from stages.core.errors import DataError
 
 
-def cut_off(table: pa.Table, as_of: Any) -> datetime:
-    """The midnight that begins the last, perhaps incomplete, day of the data, less the horizon."""
-    latest = pc.max(table.column(as_of.time)).as_py()
-    if latest is None:
+def cut_offs(table: pa.Table, as_of: Any) -> list[datetime]:
+    """Oldest first. The last is the midnight that begins the data's last, perhaps incomplete, day, less
+    `days_before_end`; each other stands `every_days` before the next."""
+    if not table.num_rows or (extent := pc.min_max(table.column(as_of.time)).as_py())["max"] is None:
         raise DataError(f"examples.as_of.time: {as_of.time} has no value, so there is no last day to count back from")
-    midnight = datetime(latest.year, latest.month, latest.day)
-    return midnight - timedelta(days=as_of.days_before_end)
+    first, latest = extent["min"], extent["max"]
+    midnight = datetime(latest.year, latest.month, latest.day) - timedelta(days=as_of.days_before_end)
+    dates = [midnight - timedelta(days=step * (as_of.every_days or 0)) for step in range(as_of.count)]
+    known = [date for date in dates if date > first.replace(tzinfo=None)]
+    if not known:
+        raise DataError(
+            f"examples.as_of: the cut-off {midnight:%Y-%m-%d} lies before the first {as_of.time}, {first:%Y-%m-%d}, so "
+            f"no record comes before it. Lower days_before_end, or take more records"
+        )
+    if len(known) < len(dates):
+        raise DataError(
+            f"examples.as_of reaches back to {dates[-1]:%Y-%m-%d}, but the first {as_of.time} is of {first:%Y-%m-%d}. "
+            f"At most count: {len(known)} is possible with every_days: {as_of.every_days}"
+        )
+    return dates[::-1]
 
 
 def run(query: Path, tables: Mapping[str, pa.Table], as_of: datetime | None) -> pa.Table:
@@ -37,3 +50,12 @@ def run(query: Path, tables: Mapping[str, pa.Table], as_of: datetime | None) -> 
         except duckdb.Error as error:
             raise DataError(f"{query}: {error}") from None
     return result.combine_chunks()
+
+
+def dated(tables: Sequence[pa.Table], dates: Sequence[datetime], name: str) -> pa.Table:
+    """The rows of all dates below one another, each with its date in the column `name`."""
+    parts = [
+        table.append_column(name, pa.array([date] * table.num_rows, pa.timestamp("us")))
+        for table, date in zip(tables, dates, strict=True)
+    ]
+    return pa.concat_tables(parts, promote_options="permissive")

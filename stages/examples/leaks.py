@@ -1,123 +1,136 @@
-"""Splits in; what would make their scores lie out: leaked rows, leaked targets, empty columns."""
+"""Examples and their sides in; the rows that a later side knows already out, by each kind of sameness.
 
+Kinds are `duplicates` (equal inputs), `near` (near duplicates of one column) and `groups` (an equal key).
+"""
+
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from stages.columns import chunk, module_of
 from stages.contract import Contract
-from stages.examples.split import hash_rows
+from stages.duplicates import near
+from stages.duplicates.join import by_keys
+from stages.examples.split import LEFT_OUT, SIDES, hash_rows
 
-MAX_BINS = 64
-ROWS_A_BIN = 20
-MIN_CLASS_SHARE = 0.01
-MIN_ROWS = 50  # fewer rows prove no leak
-LISTED = 20
+LISTED = 20  # in the report
+SAVED = 1_000  # in leaks.parquet
+MASKED = "•••"
+SHOWN = 80  # characters of a value
+WORDS = {"duplicates": "the same inputs as", "near": "a near duplicate of {} in", "groups": "the same {} as"}
+SCHEMA = pa.schema(
+    [
+        (name, pa.string() if name not in ("row", "same_as_row") else pa.int64())
+        for name in ("kind", "row", "split", "same_as_row", "same_as_split", "values")
+    ]
+)
 
 
-def across_splits(table: pa.Table, sides: np.ndarray, inputs: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Rows whose inputs also stand on a later side (train < validation < test), and their count.
+def declared(settings: Any) -> dict[str, str]:
+    """What is to be done about each kind that is looked for."""
+    found = {"duplicates": settings.duplicates}
+    if settings.near:
+        found["near"] = settings.near.then
+    if settings.groups:
+        found["groups"] = settings.groups.then
+    return found
 
-    Dropping the returned rows [N] ends every leak and touches no test row.
+
+def keys(table: pa.Table, contract: Contract, settings: Any) -> dict[str, np.ndarray]:
+    """int64 [N] by kind: rows with an equal number are the same thing."""
+    same = {"duplicates": hash_rows(table, list(contract.input_columns))}
+    if settings.near:
+        column, values = contract.example_columns[settings.near.column], table.column(settings.near.column)
+        same["near"] = near.groups(column, near.signatures(column, values), values, settings.near.similarity)
+    if settings.groups:
+        same["groups"] = hash_rows(table, settings.groups.keys)
+        absent = np.zeros(table.num_rows, bool)
+        for name in settings.groups.keys:
+            absent |= np.asarray(table.column(name).is_null())
+        # Rows without a key belong to no group: each is its own (a collision costs one row).
+        same["groups"][absent] = hash_rows(pa.table({"row": np.flatnonzero(absent)}), ["row"])
+    return same
+
+
+def together(groups: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """int64 [N]: one number for all rows that are joined by `groups` or `others`, directly or through rows between.
+
+    It is the smallest of `groups` among them: rows that are joined to none keep their own, and so their side.
     """
-    order = np.select([sides == "test", sides == "validation"], [2, 1], 0)
-    rows = hash_rows(table, inputs)
-    _, places = np.unique(rows, return_inverse=True)
-    latest = np.zeros(places.max(initial=-1) + 1, int)
-    np.maximum.at(latest, places, order)
-    leaked = latest[places] > order
-    return leaked, {"leaked": int(leaked.sum()), "rows": np.flatnonzero(leaked)[:LISTED].tolist()}
+    joined = by_keys(groups, *others)
+    smallest = groups.copy()
+    np.minimum.at(smallest, joined, groups)
+    return np.asarray(smallest[joined])
 
 
-def judge(parts: Mapping[str, pa.Table], contract: Contract, duplicates: Mapping[str, Any], settings: Any) -> list[str]:
-    """Reasons to refuse these examples; empty where there is none."""
-    target, reasons = contract.target.column, []
-    if duplicates["leaked"] and settings.duplicates == "block":
-        reasons.append(
-            f"{duplicates['leaked']:,} training or validation rows have the same inputs as a row of a later split, "
-            "such as rows "
-            f"{duplicates['rows'][:5]}. Keep them together with split: {{by: group, key: …}}, or drop them with "
-            f"leaks: {{duplicates: drop}}"
-        )
-    least = contract.get("validate").get("min_class_share", MIN_CLASS_SHARE)
-    for name, part in parts.items():
-        found = len(set(part.column(target).to_pylist()))
-        if found < 2:
+def across(same: np.ndarray, sides: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether a row's key stands on a later side too (train < validation < test), bool [N], and where first, int [N].
+
+    Leaving the named rows out ends every leak and touches no test row.
+    """
+    _, places = np.unique(same, return_inverse=True)
+    latest = np.full(places.max(initial=-1) + 1, LEFT_OUT, np.int8)
+    np.maximum.at(latest, places, sides)
+    leaked = (sides != LEFT_OUT) & (latest[places] > sides)
+    twins = np.full(len(latest), len(same))
+    on_latest = np.flatnonzero(sides == latest[places])
+    np.minimum.at(twins, places[on_latest], on_latest)
+    return leaked, twins[places]
+
+
+def summary(leaked: np.ndarray) -> dict[str, Any]:
+    return {"leaked": int(leaked.sum()), "rows": np.flatnonzero(leaked)[:LISTED].tolist()}
+
+
+def blocked(found: Mapping[str, Mapping[str, Any]], settings: Any) -> list[str]:
+    """Reasons to refuse, one for each kind that was found and is to block."""
+    reasons = []
+    for kind, then in declared(settings).items():
+        if found[kind]["leaked"] and then != "drop":
+            names = {"near": settings.near and settings.near.column}
+            names["groups"] = settings.groups and " and ".join(settings.groups.keys)
+            where = "duplicates" if kind == "duplicates" else f"{kind}: {{…, then"
+            end = "" if kind == "duplicates" else "}"
             reasons.append(
-                f"{name} has {part.num_rows:,} rows of {found} class{'' if found == 1 else 'es'} of {target}; at "
-                "least two classes are needed"
-            )
-    if not reasons and (rare := rarest(parts["train"], target))[1] < least:
-        reasons.append(
-            f"only {rare[1]:.2%} of the training rows are {rare[0]!r}; validate.min_class_share asks for {least:.2%}"
-        )
-    if reasons:
-        return reasons
-    train = parts["train"]
-    labels = np.unique(np.array([str(value) for value in train.column(target).to_pylist()]), return_inverse=True)[1]
-    for name, column in contract.input_columns.items():
-        if train.column(name).null_count == train.num_rows:
-            reasons.append(f"{name} has no value in any training row; take it out of the columns, or mend its source")
-        elif (score := column_score(column, chunk(train, name), labels)) > settings.max_column_score:
-            reasons.append(
-                f"{name} alone predicts {target} with a balanced accuracy of {score:.3f} (limit "
-                f"{settings.max_column_score}): it looks like a "
-                f"leak of the target. Mark it input: false, or raise examples.leaks.max_column_score"
+                f"{found[kind]['leaked']:,} training or validation rows have {WORDS[kind].format(names.get(kind))} a "
+                f"row of a later split, such as rows {found[kind]['rows'][:5]}; leaks.parquet lists them. Keep them "
+                f"together with leaks: {{{where}: together{end}}} or split: {{by: group, key: …}}, or leave them out "
+                f"with leaks: {{{where}: drop{end}}}"
             )
     return reasons
 
 
-def rarest(part: pa.Table, target: str) -> tuple[str, float]:
-    """The class with the fewest rows, and its share."""
-    names, counts = np.unique([str(value) for value in part.column(target).to_pylist()], return_counts=True)
-    return str(names[counts.argmin()]), float(counts.min() / counts.sum())
-
-
-def column_score(column: Any, values: pa.Array, labels: np.ndarray) -> float:
-    """Balanced accuracy of the best guess from one column alone, learned on half of the rows, tried on the others.
-
-    Two ways to guess are tried: the commonest label of each value (of quantile bins where there
-    are many values), and, for ordered values and two classes, one threshold. Text and images are
-    not tried.
-    """
-    if column.type in ("text", "image", "id") or len(labels) < MIN_ROWS:
-        return 0.0
-    order = np.random.default_rng(0).permutation(len(labels))  # rows may alternate by class
-    raw, labels = module_of(column).array(column, values)[order], labels[order]
-    codes = np.unique(raw.astype(str) if raw.dtype == object else raw, return_inverse=True)[1]
-    if raw.dtype == object or codes.max() < MAX_BINS:
-        return by_value(codes, labels)
-    num_bins = int(np.clip(len(codes) // ROWS_A_BIN, 2, MAX_BINS))
-    ranks = np.argsort(np.argsort(codes, kind="stable"), kind="stable")
-    first = np.full(codes.max() + 1, len(codes))
-    np.minimum.at(first, codes, ranks)  # ties share a bin
-    binned = by_value(first[codes] * num_bins // len(codes), labels)
-    return (
-        max(binned, by_threshold(np.nan_to_num(raw.astype(np.float64), nan=-1e300), labels))
-        if labels.max() == 1
-        else binned
+def listed(
+    kind: str, leaked: tuple[np.ndarray, np.ndarray], sides: np.ndarray, table: pa.Table, columns: Mapping[str, Any]
+) -> pa.Table:
+    """The first SAVED leaked rows, each with a row that it equals; personal values are masked."""
+    rows = np.flatnonzero(leaked[0])[:SAVED]
+    twins = leaked[1][rows]
+    shown = table.select([name for name in table.column_names if name in columns]).take(pa.array(rows)).to_pylist()
+    values = [
+        json.dumps({key: show(columns[key], value) for key, value in row.items()}, ensure_ascii=False) for row in shown
+    ]
+    return pa.table(
+        {
+            "kind": [kind] * len(rows),
+            "row": rows,
+            "split": [SIDES[side] for side in sides[rows]],
+            "same_as_row": twins,
+            "same_as_split": [SIDES[side] for side in sides[twins]],
+            "values": values,
+        },
+        schema=SCHEMA,
     )
 
 
-def by_value(codes: np.ndarray, labels: np.ndarray) -> float:
-    counts = np.zeros((codes.max() + 1, labels.max() + 1))
-    np.add.at(counts, (codes[::2], labels[::2]), 1)
-    guess = (counts / np.maximum(counts.sum(0), 1)).argmax(1)[codes[1::2]]
-    return balanced_accuracy(guess, labels[1::2])
-
-
-def by_threshold(values: np.ndarray, labels: np.ndarray) -> float:
-    """The cut midway between two values, and the side for class 1, with the best balanced accuracy."""
-    order = np.argsort(values[::2], kind="stable")
-    ordered, known = values[::2][order], labels[::2][order]
-    ones = np.cumsum(known) / max(known.sum(), 1)
-    zeros = np.cumsum(1 - known) / max((1 - known).sum(), 1)
-    best = int(np.abs(zeros - ones)[:-1].argmax())
-    below = values[1::2] <= (ordered[best] + ordered[best + 1]) / 2
-    return balanced_accuracy((below == (ones[best] > zeros[best])).astype(int), labels[1::2])
-
-
-def balanced_accuracy(guess: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean([(guess[truth == label] == label).mean() for label in np.unique(truth)]))
+def show(column: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.personal:
+        return MASKED
+    if column.type == "image":
+        return f"{len(value)} bytes"
+    text = str(value)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -5,6 +5,7 @@ the lock.
 """
 
 import argparse
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,29 +16,83 @@ from pydantic import BeforeValidator, Field
 from stages import contract
 from stages.core import cli, files
 from stages.core.errors import SourceError
+from stages.fetch.bounds import Limits
 
 if TYPE_CHECKING:
     from stages.fetch.lock import Changes, Lock
 
-EXPECTED = "a package URL such as pkg:pypi/<name>@<version>#<file>, a path, or a list of them"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+EXPECTED = (
+    "a package URL such as pkg:pypi/<name>@<version>#<file>, an address such as https://host/file or "
+    "s3://bucket/*.csv, a path, {url: …, mirrors: […]}, or a list of them"
+)
 
 
-def listed(value: Any) -> tuple[str, ...]:
+class Mirrored(contract.Section):
+    """One source that can be had at several places, asked in this order. The lock names `url` alone."""
+
+    url: str
+    mirrors: tuple[str, ...]
+
+
+def listed(value: Any) -> tuple[str | Mirrored, ...]:
     """One source or several, each of a form that can be fetched. Raises ValueError with the fix."""
     from stages.fetch.sources import parse
 
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+    values = value if isinstance(value, list) else [value]
+    if not values:
         raise ValueError(EXPECTED)
+    sources: list[str | Mirrored] = []
+    for one in values:
+        if isinstance(one, str):
+            parse(one)
+            sources.append(one)
+        else:
+            sources.append(mirrored(one))
+    return tuple(sources)
+
+
+def mirrored(value: Any) -> Mirrored:
+    """`{url: …, mirrors: […]}`, every one of them a remote file. Raises ValueError with the fix."""
+    from stages.fetch.address import Address
+    from stages.fetch.sources import parse
+
+    if not isinstance(value, dict) or set(value) != {"url", "mirrors"} or not isinstance(value["mirrors"], list):
+        raise ValueError(EXPECTED)
+    texts = [value["url"], *value["mirrors"]]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(EXPECTED)
+    first = parse(texts[0])
     for text in texts:
-        parse(text)
-    return tuple(texts)
+        place = parse(text)
+        if not isinstance(place, Address) or not place.remote:
+            raise ValueError(f"mirrors of addresses such as https://host/file; {text} is not one")
+        if place.member and text != texts[0]:
+            raise ValueError(f"mirrors without '#', whose members url names for all of them; {text} has one")
+        if isinstance(first, Address) and place.listed != first.listed:
+            raise ValueError(f"a url and mirrors that all have a wildcard, or none of them; {text} differs")
+    return Mirrored(url=texts[0], mirrors=tuple(texts[1:]))
 
 
 class Section(contract.Section):
-    """`<pipeline>.fetch`. Package URLs keep their files below `#`; paths start at params.yaml's folder."""
+    """`<pipeline>.fetch`. Archives keep their files below `#`; paths start at params.yaml's folder."""
 
-    from_: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(alias="from")
+    from_: Annotated[tuple[str | Mirrored, ...], BeforeValidator(listed)] = Field(alias="from")
+    max_file_bytes: int = Field(default=Limits.max_file_bytes, gt=0)  # of one download
+    max_unpacked_bytes: int = Field(default=Limits.max_unpacked_bytes, gt=0)  # of one archive
+    max_unpack_ratio: int = Field(default=Limits.max_unpack_ratio, gt=0)  # unpacked to packed bytes of one archive
+
+    @property
+    def mirrors(self) -> dict[str, tuple[str, ...]]:
+        """Every source as the lock names it, with the further places where it can be had."""
+        return {
+            source if isinstance(source, str) else source.url: () if isinstance(source, str) else source.mirrors
+            for source in self.from_
+        }
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self.max_file_bytes, self.max_unpacked_bytes, self.max_unpack_ratio)
 
 
 def fetch(section: Section, lock: "Lock", *, out: Path, root: Path) -> None:
@@ -48,12 +103,13 @@ def fetch(section: Section, lock: "Lock", *, out: Path, root: Path) -> None:
     from stages.fetch.extract import extract
     from stages.fetch.lock import Altered
 
-    declared, locked = set(section.from_), {source.from_ for source in lock.sources}
+    declared, locked = set(section.mirrors), {source.from_ for source in lock.sources}
     if declared != locked:
         added = "".join(f"\n  + {text}" for text in sorted(declared - locked))
         removed = "".join(f"\n  - {text}" for text in sorted(locked - declared))
         raise Altered(f"fetch.from in params.yaml and the sources in the lock differ:{added}{removed}")
-    extract(lock, out, root=root, packages=default_folder())
+    packages = default_folder()
+    extract(lock, out, root=root, packages=packages, mirrors=section.mirrors, limits=section.limits)
 
 
 def refresh(pipeline: str, *, params: Path = Path("params.yaml"), lock: Path | None = None) -> "Changes":
@@ -68,7 +124,7 @@ def refresh(pipeline: str, *, params: Path = Path("params.yaml"), lock: Path | N
 
     section = contract.load(params, pipeline).section("fetch", Section)
     path = lock or params.parent / "sources" / pipeline / "lock.json"
-    after = resolve(section.from_, root=params.parent, packages=default_folder())
+    after = resolve(section.mirrors, root=params.parent, packages=default_folder(), limits=section.limits)
     try:
         before = read(path, pipeline) if path.exists() else None
     except SourceError:  # half merged by git, say: what is written now mends it
@@ -139,6 +195,11 @@ def plain_errors(pipeline: str) -> Iterator[None]:
             f"{error}\nIf the change is meant, lock it: run `python -m stages.fetch --refresh {pipeline}`"
         ) from None
     except OSError as error:
+        if error.errno in FULL:
+            raise SourceError(
+                f"the disk is full: {error}. Free space there, then run this again: what was there before is "
+                "untouched, and downloads go on from where they stopped"
+            ) from None
         raise SourceError(f"{error}. Mend the permissions or free space there, then run this again") from None
     finally:
         clear()

@@ -1,9 +1,11 @@
 """A package file in, the regular files inside it out, one after the other and never unpacked.
 
-Reads wheels and zip files, tar files of any compression, and Debian packages. Nothing is trusted:
-a name that leaves the content root refuses the whole package, links are shown but not followed.
+Reads wheels and zip files, tar files of any compression, single compressed files, and Debian
+packages. Nothing is trusted: a name that leaves the content root refuses the whole package, links
+and devices are shown but not followed, and what is read is counted against `Limits`.
 """
 
+import gzip
 import lzma
 import re
 import stat
@@ -16,9 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from stages.core.errors import SourceError
+from stages.fetch import decompress
+from stages.fetch.bounds import Bounded, Budget, Limits
 from stages.fetch.client import require
 
 DAMAGED = (
@@ -26,6 +30,7 @@ DAMAGED = (
     tarfile.TarError,
     zlib.error,
     lzma.LZMAError,
+    gzip.BadGzipFile,
     EOFError,
     NotImplementedError,
     UnicodeDecodeError,
@@ -43,22 +48,29 @@ class Entry:
 
 
 @contextmanager
-def entries(package: Path) -> Iterator[Iterator[Entry]]:
+def entries(package: Path, *, own_root: bool = False, limits: Limits | None = None) -> Iterator[Iterator[Entry]]:
     """The members of a package, by their names below its content root; no folders.
 
-    Wheels and .deb files start at their own root; sdists and npm packages below their one folder.
-    Raises SourceError where the file is damaged, here or while the block reads from it.
+    Wheels, .deb files and archives that are `own_root` start at their own root; sdists and npm
+    packages below their one folder. Raises SourceError where the file is damaged or unpacks to more
+    than `limits`, here or while the block reads from it.
     """
+    budget = Budget(package.name, package.stat().st_size, limits or Limits())
+    folders = 0 if own_root or package.suffix in (".whl", ".deb") else 1
+    suffix = package.suffix.lower()
     try:
-        if package.suffix in (".whl", ".zip"):
+        if suffix in (".whl", ".zip"):
             with zipfile.ZipFile(package) as file:
-                yield below_root(zip_entries(file), folders=0 if package.suffix == ".whl" else 1)
-        elif package.suffix == ".deb":
-            with deb_tar(package) as tar:
-                yield below_root(tar_entries(tar), folders=0)
+                yield below_root(zip_entries(file, budget), folders=folders)
+        elif suffix == ".deb":
+            with deb_tar(package, budget) as tar:
+                yield below_root(tar_entries(tar), folders=folders)
+        elif decompress.is_tar(package.name):
+            with open_bounded(package, budget) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+                yield below_root(tar_entries(tar), folders=folders)
         else:
-            with tarfile.open(package, "r|*") as tar:
-                yield below_root(tar_entries(tar), folders=1)
+            name = decompress.inner_name(package.name)
+            yield iter([Entry(name, True, lambda: open_bounded(package, budget))])
     except DAMAGED as error:
         raise SourceError(
             f"{package.name} cannot be read: {error or type(error).__name__}. Delete {package} and fetch again; if "
@@ -66,14 +78,23 @@ def entries(package: Path) -> Iterator[Iterator[Entry]]:
         ) from None
 
 
-def zip_entries(file: zipfile.ZipFile) -> Iterator[Entry]:
-    for info in file.infolist():
-        if info.is_dir():
-            continue
+def open_bounded(package: Path, budget: Budget) -> IO[bytes]:
+    return cast(IO[bytes], Bounded(decompress.opened(package), budget))
+
+
+def zip_entries(file: zipfile.ZipFile, budget: Budget) -> Iterator[Entry]:
+    def content(info: zipfile.ZipInfo) -> IO[bytes]:
         if info.flag_bits & 1:
-            raise zipfile.BadZipFile(f"{info.filename} is encrypted")
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        yield Entry(info.filename, kind in (0, stat.S_IFREG), lambda info=info: file.open(info))  # type: ignore[misc]
+            raise SourceError(
+                f"{info.filename} in {budget.name} is encrypted, and Ingot keeps no passwords. Unpack it yourself, "
+                "and name the folder that it is in then"
+            )
+        return cast(IO[bytes], Bounded(file.open(info), budget))
+
+    for info in file.infolist():
+        if not info.is_dir():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            yield Entry(info.filename, kind in (0, stat.S_IFREG), lambda info=info: content(info))  # type: ignore[misc]
 
 
 def tar_entries(file: tarfile.TarFile) -> Iterator[Entry]:
@@ -88,7 +109,7 @@ def tar_entries(file: tarfile.TarFile) -> Iterator[Entry]:
 
 
 @contextmanager
-def deb_tar(package: Path) -> Iterator[tarfile.TarFile]:
+def deb_tar(package: Path, budget: Budget) -> Iterator[tarfile.TarFile]:
     """The file system inside a .deb, as a stream from `dpkg-deb`, which knows every compression."""
     command = [
         require("dpkg-deb", needed_by="pkg:deb sources", install="Debian's package `dpkg`"),
@@ -99,7 +120,8 @@ def deb_tar(package: Path) -> Iterator[tarfile.TarFile]:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, stdin=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             try:
-                with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                stream = cast(IO[bytes], Bounded(process.stdout, budget))
+                with tarfile.open(fileobj=stream, mode="r|") as tar:
                     yield tar
                 while process.stdout.read(1 << 16):  # padding after the last member
                     pass

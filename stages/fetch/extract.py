@@ -1,50 +1,99 @@
 """A lock in, its files written and checked out."""
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from stages.fetch import archive, cache, local
-from stages.fetch.lock import Altered, File, Lock, Source
-from stages.fetch.meter import Meter, count, measure
+from stages.core.errors import SourceError
+from stages.core.files import sha256
+from stages.fetch import archive, cache, local, remote
+from stages.fetch.address import Address
+from stages.fetch.bounds import Limits
+from stages.fetch.lock import Altered, File, Lock, Package, Source
+from stages.fetch.meter import Meter, count, measure, size
 from stages.fetch.pattern import fixed_folder
+from stages.fetch.remote import Connections, Mirrors
 from stages.fetch.sources import parse
 
 
-def extract(lock: Lock, out: Path, *, root: Path, packages: Path) -> None:
+def extract(lock: Lock, out: Path, *, root: Path, packages: Path, mirrors: Mirrors, limits: Limits) -> None:
     """Write every file of the lock below `out`. Raises Altered at the first file that differs."""
+    check_room(sum(file.size for file in lock.files), out)
+    with Connections() as connections:
+        wanted = remote.of_lock(lock.sources, mirrors)
+        contents = remote.obtain(wanted, connections, packages=packages, limits=limits)
     made: set[Path] = set()
     for source in lock.sources:
-        if source.package is None:
-            copy_local(source, out, root=root, made=made)
+        place = parse(source.from_)
+        if not isinstance(place, Address):
+            package, path = cache.obtain(place, packages, locked=source.package)
+            members = Members(package, path, place.subpath or "", own_root=False)
+            copy_members(source, members, out, limits=limits, made=made)
+        elif source.package is not None:
+            path = contents[source.from_, ""].path if place.remote else local_archive(source.package, place, root)
+            copy_members(
+                source, Members(source.package, path, place.member, own_root=True), out, limits=limits, made=made
+            )
+        elif place.remote:
+            paths = {file.path: contents[source.from_, file.path].path for file in source.files}
+            copy_files(source, paths, out, made=made)
         else:
-            copy_package(source, out, packages=packages, made=made)
+            paths = {file.path: local.locate(source.from_, file.path, root=root) for file in source.files}
+            copy_files(source, paths, out, made=made)
 
 
-def copy_local(source: Source, out: Path, *, root: Path, made: set[Path]) -> None:
+def check_room(num_bytes: int, out: Path) -> None:
+    """Raises SourceError before anything is written where the disk has no room for all of it."""
+    free = shutil.disk_usage(out).free
+    if num_bytes > free:
+        raise SourceError(
+            f"the files of the lock have {size(num_bytes)}, and the disk of {out.parent} is too full for them: "
+            f"{size(free)} are free. Free space there, then run this again; what was there before is untouched"
+        )
+
+
+def copy_files(source: Source, paths: dict[str, Path], out: Path, *, made: set[Path]) -> None:
     meter = Meter(f"copying {source.from_}")
     for file in source.files:
-        with local.locate(source.from_, file.path, root=root).open("rb") as stream:
+        with paths[file.path].open("rb") as stream:
             write(stream, file, out=out, meter=meter, made=made)
 
 
-def copy_package(source: Source, out: Path, *, packages: Path, made: set[Path]) -> None:
-    purl = parse(source.from_)
-    assert purl is not None  # a source with a package is a package URL: `lock.read` checks it
-    package, path = cache.obtain(purl, packages, locked=source.package)
-    start = fixed_folder(purl.subpath or "")
-    meter = Meter(f"unpacking {package.file}")
+def local_archive(package: Package, place: Address, root: Path) -> Path:
+    path = local.locate(place.place, package.file, root=root)
+    digest = sha256(path)
+    if digest != package.sha256:
+        raise Altered(f"{place.place} has the SHA-256 {digest}; the lock says {package.sha256}")
+    return path
+
+
+@dataclass(frozen=True)
+class Members:
+    """Those members of a package that `pattern` means."""
+
+    package: Package
+    path: Path
+    pattern: str
+    own_root: bool
+
+
+def copy_members(source: Source, members: Members, out: Path, *, limits: Limits, made: set[Path]) -> None:
+    name = members.package.file
+    start = fixed_folder(members.pattern)
+    meter = Meter(f"unpacking {name}")
     missing = {start + file.path: file for file in source.files}
-    with archive.entries(path) as entries:
+    with archive.entries(members.path, own_root=members.own_root, limits=limits) as entries:
         for entry in entries:
             file = missing.pop(entry.name, None)
             if file is not None and entry.regular:
                 with entry.open() as stream:
                     write(stream, file, out=out, meter=meter, made=made)
             elif file is not None:
-                raise Altered(f"{entry.name} in {package.file} is a link, where the lock lists a file")
+                raise Altered(f"{entry.name} in {name} is a link, where the lock lists a file")
     if missing:
         first = next(iter(missing))
-        raise Altered(f"the lock lists {count(len(missing))} that {package.file} does not hold: {first}")
+        raise Altered(f"the lock lists {count(len(missing))} that {name} does not hold: {first}")
 
 
 def write(stream: IO[bytes], file: File, *, out: Path, meter: Meter, made: set[Path]) -> None:

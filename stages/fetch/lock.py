@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from stages.contract import Section
 from stages.core.errors import SourceError
 from stages.fetch.meter import count, size
+from stages.fetch.sources import has_members
 
 
 class Altered(SourceError):
@@ -44,9 +45,9 @@ class File(Section):
 
 
 class Package(Section):
-    """The one package file that a source's files come from."""
+    """The one package or archive that a source's files come from."""
 
-    version: str
+    version: str | None = None  # archives have none
     file: Annotated[str, AfterValidator(plain)]
     size: Size
     sha256: Sha256
@@ -56,13 +57,13 @@ class Source(Section):
     """One `from` of the contract, what it resolved to, and its files in order of their paths."""
 
     from_: str = Field(alias="from")
-    package: Package | None = None  # none for files of the project itself
+    package: Package | None = None  # none for files that are taken as they are
     files: tuple[File, ...]
 
     @model_validator(mode="after")
     def check_package(self) -> "Source":
-        if self.from_.startswith("pkg:") != (self.package is not None):
-            raise ValueError("a package for each package URL, and for no path")
+        if has_members(self.from_) != (self.package is not None):
+            raise ValueError("a package for each package URL and each archive with '#', and for no other source")
         return self
 
 
@@ -113,7 +114,7 @@ def dump(lock: Lock) -> str:
     for source in lock.sources:
         keys = [f'   "from": {compact(source.from_)}']
         if source.package is not None:
-            keys.append(f'   "package": {compact(source.package.model_dump())}')
+            keys.append(f'   "package": {compact(source.package.model_dump(exclude_none=True))}')
         files = ",\n".join(f"    {compact(file.model_dump())}" for file in source.files)
         keys.append(f'   "files": [\n{files}\n   ]')
         sources.append("  {\n" + ",\n".join(keys) + "\n  }")

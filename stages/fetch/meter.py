@@ -65,7 +65,7 @@ def count(num_files: int) -> str:
 def size(num_bytes: int) -> str:
     """Decimal units, as package registries show them: 1 MB is 1,000,000 bytes."""
     if num_bytes < 1000:
-        return f"{num_bytes} bytes"
+        return f"{num_bytes} byte{'' if num_bytes == 1 else 's'}"
     value = float(num_bytes)
     for unit in ("kB", "MB", "GB"):
         value /= 1000

@@ -1,4 +1,4 @@
-"""A source as the contract writes it in, a package URL or a local path out.
+"""A source as the contract writes it in, a package URL or an address out.
 
 A package URL is `pkg:<type>/[<namespace>/]<name>[@<version>][?<qualifiers>]#<member or glob>`
 (the purl standard, ECMA-427). Each type is a module of this folder with a function
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core.errors import suggest
+from stages.fetch import address
+from stages.fetch.address import Address
 
 if TYPE_CHECKING:
     from packageurl import PackageURL
@@ -40,23 +42,19 @@ class Download:
     path: Path
 
 
-def parse(text: str) -> "PackageURL | None":
-    """The package URL that `text` is, or None for a local path. Raises ValueError with the fix."""
+def parse(text: str) -> "PackageURL | Address":
+    """The package URL or the address that `text` is. Raises ValueError with the fix."""
     if text.startswith("pkg:"):
         return parse_package(text)
     if not text.strip():
-        raise ValueError(f"a package URL such as {EXAMPLE}, or a path; it is empty")
-    if "://" in text:
-        raise ValueError(
-            f"a package URL such as {EXAMPLE}, or a path below the project; {text} is a web address: download it "
-            "once, and name the file"
-        )
-    if text.startswith(("/", "~")):
-        raise ValueError(
-            f"a path relative to the folder of params.yaml; {text} would hold on this machine only: move the data "
-            "below the project, or put a link to it there"
-        )
-    return None
+        raise ValueError(f"a package URL such as {EXAMPLE}, a web address or a path; it is empty")
+    return address.parse(text)
+
+
+def has_members(text: str) -> bool:
+    """Whether a source is an archive, of which `#` names members."""
+    place = parse(text)
+    return not isinstance(place, Address) or place.member != ""
 
 
 def parse_package(text: str) -> "PackageURL":

@@ -58,3 +58,20 @@ def file_name(place: int, names: Sequence[str]) -> str:
     """A part's file: its place, which keeps the order, and the first raw file in it."""
     word = re.sub(r"[^A-Za-z0-9._=-]+", "-", names[0]).strip("-.")[-NAME_CHARS:]
     return f"{place:05d}-{word}.parquet"
+
+
+def check_pattern(pattern: str) -> str:
+    """For the option `path`. Raises ValueError for what is no regular expression."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"a regular expression: {error}") from None
+    return pattern
+
+
+def from_path(name: str, pattern: str) -> dict[str, str | None]:
+    """The named groups of `ingest.path` in a file's path. Raises ValueError where it does not match."""
+    match = re.search(pattern, name)
+    if match is None:
+        raise ValueError(f"the path does not match ingest.path {pattern!r}")
+    return match.groupdict()

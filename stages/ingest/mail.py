@@ -1,6 +1,5 @@
 """Mail files in, one record each out: subject, body as a mail program shows it, and facts."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -9,8 +8,8 @@ from pydantic import field_validator
 
 from serving.mail import read_mail
 from stages.contract.section import Section
-from stages.ingest import Batch, Raw
-from stages.ingest._parts import Unit, matching
+from stages.ingest import Batch, Raw, malformed_row
+from stages.ingest._parts import Unit, check_pattern, from_path, matching
 
 BATCH_MAILS = 1000
 
@@ -22,14 +21,7 @@ class Options(Section):
     files: str = "**/*"
     path: str = ""
 
-    @field_validator("path")
-    @classmethod
-    def compiles(cls, path: str) -> str:
-        try:
-            re.compile(path)
-        except re.error as error:
-            raise ValueError(f"a regular expression: {error}") from None
-        return path
+    compiles = field_validator("path")(check_pattern)
 
 
 def units(raw: Raw, options: Options) -> list[Unit]:
@@ -45,12 +37,5 @@ def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
                 content = (raw.folder / name).read_bytes()
                 records.append({**read_mail(content), **from_path(name, options.path), "_file": name, "_record": 1})
             except ValueError as error:
-                malformed.append({"_file": name, "_record": 1, "text": "", "reason": str(error)})
+                malformed.append(malformed_row(name, 1, "", str(error)))
         yield Batch(pa.Table.from_pylist(records), tuple(malformed))
-
-
-def from_path(name: str, pattern: str) -> dict[str, str]:
-    match = re.search(pattern, name)
-    if match is None:
-        raise ValueError(f"the path does not match ingest.path {pattern!r}")
-    return match.groupdict()

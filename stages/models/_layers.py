@@ -47,11 +47,16 @@ class Set(nn.Module):
 
 
 class Pixels(nn.Module):
-    """uint8 [B, C, H, W] → standardised float [B, C, H, W]."""
+    """uint8 [B, C, H, W] → float [B, C, H, W], each channel standardised."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, spec: ArraySpec) -> None:
         super().__init__()
-        self.shape, self.mean, self.std = spec.shape, spec.mean, spec.std
+        self.shape = spec.shape
+        for name, values in (("mean", spec.mean), ("std", spec.std)):
+            self.register_buffer(name, torch.tensor(values).reshape(-1, 1, 1), persistent=False)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         return (image_BCHW.float() / 255.0 - self.mean) / self.std

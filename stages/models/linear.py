@@ -70,7 +70,8 @@ def design(spec: ArraySpec, array: np.ndarray) -> Any:
     if spec.kind == "dense":
         return array.astype(np.float64)
     if spec.kind == "image":
-        return ((array.reshape(num_rows, -1) / 255.0 - spec.mean) / spec.std).astype(np.float64)
+        mean, std = (np.array(values)[:, None, None] for values in (spec.mean, spec.std))
+        return ((array / 255.0 - mean) / std).reshape(num_rows, -1)
     if spec.kind == "index":
         entries = array[:, None]
         scale = np.ones(num_rows)
@@ -104,8 +105,8 @@ def draw_term(graph: Graph, spec: ArraySpec, name: str, weight: np.ndarray) -> s
         return str(graph("Gather", table, name))
     if spec.kind == "image":
         pixels = graph("Div", graph.cast(name, FLOAT), graph.constant(255.0, "float32"))
-        centred = graph("Sub", pixels, graph.constant(spec.mean, "float32"))
-        flat = graph("Flatten", graph("Div", centred, graph.constant(spec.std, "float32")))
+        mean, std = (graph.constant(np.array(v)[:, None, None], "float32") for v in (spec.mean, spec.std))
+        flat = graph("Flatten", graph("Div", graph("Sub", pixels, mean), std))
         return str(graph("MatMul", flat, table))
     summed = graph("ReduceSum", graph("Gather", table, name), graph.integers(1), keepdims=0)
     live = graph.cast(graph("Greater", name, graph.constant(0, "int64")), FLOAT)

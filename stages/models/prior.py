@@ -9,7 +9,7 @@ from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import Graph
 
-SUITS = ("dense", "index", "set", "image")
+SUITS = ("dense", "index", "set", "tokens", "image")
 
 
 class Options(Section):

@@ -87,6 +87,11 @@ class Fitted:
         return int(sum(array.size for array in self.weights.values()))
 
 
+HINTS = {
+    "tokens": " Choose a model that reads sequences, or declare features.by_column.<column>.kind: set.",
+}
+
+
 def options_of(name: str, raw: Mapping[str, Any], path: str) -> tuple[ModuleType, Section]:
     """A model's module and its typed options, declared at `path` (such as 'retail.train')."""
     module = choose("models", name, f"{path}.model")
@@ -114,7 +119,7 @@ def fit(
     if unfit:
         raise ContractError(
             f"the model {name!r} takes arrays of the kinds {', '.join(module.SUITS)}; {', '.join(unfit[0].columns)} "
-            f"is of the kind {unfit[0].kind}"
+            f"is of the kind {unfit[0].kind}.{HINTS.get(unfit[0].kind, '')}"
         )
     if not hasattr(module, "build"):
         weights = module.fit(splits["train"], problem.specs, problem.num_outputs, options, seed=recipe.seed)

@@ -19,7 +19,7 @@ def export(network: nn.Module, specs: Sequence[ArraySpec], sample: Mapping[str, 
     """`sample` holds a few rows of every array, at least 2: a batch of 1 would be taken as fixed."""
     rows = [widen(spec, sample[spec.name]) for spec in specs]
     dynamic = torch.export.Dim.DYNAMIC
-    shapes = tuple({0: dynamic, 1: dynamic} if spec.kind == "set" else {0: dynamic} for spec in specs)
+    shapes = tuple({0: dynamic, 1: dynamic} if spec.kind in ("set", "tokens") else {0: dynamic} for spec in specs)
     quiet = io.StringIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), redirect_stdout(quiet), redirect_stderr(quiet), torch.no_grad():
@@ -33,12 +33,12 @@ def export(network: nn.Module, specs: Sequence[ArraySpec], sample: Mapping[str, 
 
 
 def widen(spec: ArraySpec, rows: np.ndarray) -> torch.Tensor:
-    """Rows as the serving graph gives them: int64 indexes, at least 2 rows, sets of width 4 or more."""
+    """Rows as the serving graph gives them: int64 indexes, at least 2 rows, sets and tokens of width 4 or more."""
     array = np.asarray(rows)
     if len(array) < 2:
         array = (
             np.concatenate([array, array, array])[:2] if len(array) else np.zeros((2, *array.shape[1:]), array.dtype)
         )
-    if spec.kind == "set" and array.shape[1] < 4:
+    if spec.kind in ("set", "tokens") and array.shape[1] < 4:
         array = np.pad(array, ((0, 0), (0, 4 - array.shape[1])))
     return torch.from_numpy(np.ascontiguousarray(array.astype(spec.dtype)))

@@ -40,11 +40,11 @@ def to_device(arrays: Arrays, names: list[str], device: torch.device) -> dict[st
 
 
 def take(tensors: Mapping[str, Tensor], specs: tuple[ArraySpec, ...], rows_B: Tensor) -> list[Tensor]:
-    """One batch, in the order of the specs. Sets are cut to the longest of the batch."""
+    """One batch, in the order of the specs. Sets and tokens are cut to the longest of the batch."""
     batch = []
     for spec in specs:
         array = tensors[spec.name][rows_B]
-        if spec.kind == "set":
+        if spec.kind in ("set", "tokens"):
             longest = int((array > 0).sum(1).max()) if len(array) else 1
             array = trim(array, longest)
         batch.append(array)

@@ -112,7 +112,6 @@ def test_the_report_counts_each_rule_and_each_gap(tmp_path):
         },
         "missing": {"who": 0, "amount": 0, "colour": 2, "when": 2},
         "clipped": {},
-        "corrected": 0,
         "duplicates": {"rows": 2, "groups": 2, "then": "keep"},
         "contradictions": {"rows": 0, "groups": 0, "then": "report"},
         "max_rejected": {"default": 0.01, "amount.number": 0.5},

@@ -1,44 +1,31 @@
 """The drawn graph of each column type against a small oracle in numpy and plain Python."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from column_oracle import encoded, fitted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.utils import murmurhash3_32
 
-from stages.columns import Encoder, encode, feature_options, fit, module_of
+from stages.columns import feature_options, module_of
 from stages.contract.loader import declare
+from stages.core.errors import ContractError
 
 few = settings(max_examples=40, deadline=None)
 numbers = st.one_of(
-    st.floats(allow_nan=False, allow_infinity=False),
+    st.floats(allow_nan=False),
     st.integers(-3, 3).map(float),
-    st.sampled_from([-0.0, 1e300, -1e300, 1.7e308, 5e-324, -5e-324, 1e-310, 0.1, None]),
+    st.sampled_from([-0.0, 1e300, -1e300, 1.7e308, 5e-324, -5e-324, 1e-310, 0.1, np.inf, -np.inf, None]),
     st.none(),
 )
 words = st.one_of(
     st.sampled_from(["a", "b", "", "é", "日本", "👍🏽", "A", " a"]), st.text(st.characters(exclude_categories=["Cs"]))
 )
-
-
-def fitted(declared: dict[str, Any], train: list[Any], **features: Any) -> tuple[Encoder, dict[str, Any], Any]:
-    """An encoder of one column `c`, fitted on typed values; and the column and Arrow type."""
-    columns = {"c": declare("t.columns.c", declared)}
-    kinds = {"number": pa.float64(), "boolean": pa.bool_(), "timestamp": pa.timestamp("us"), "image": pa.binary(12)}
-    kind = kinds.get(declared["type"], pa.string())
-    options = feature_options(columns, {}, {"c": features}, "t.features")
-    return fit(columns, options, pa.table({"c": pa.array(train, kind)})), columns, kind
-
-
-def encoded(declared: dict[str, Any], train: list[Any], values: list[Any], **features: Any) -> np.ndarray:
-    encoder, columns, kind = fitted(declared, train, **features)
-    (array,) = encode(encoder, columns, pa.table({"c": pa.array(values, kind)})).values()
-    return array
 
 
 # Numbers
@@ -97,9 +84,39 @@ def test_quantiles_of_even_numbers_are_normal_scores():
 
 
 def test_a_number_that_never_varies_becomes_zero_whatever_comes():
-    for scale in ("standard", "log", "quantile"):
-        found = encoded({"type": "number"}, [0.1] * 7, [0.1, 5.0, -5.0, 1e300], scale=scale)
-        np.testing.assert_allclose(found, np.zeros((4, 1)), atol=1e-15)
+    for scale in ("standard", "log", "quantile", "piecewise"):
+        found = encoded({"type": "number"}, [0.1] * 7, [0.1, 5.0, -5.0, 1e300, np.inf, -np.inf], scale=scale)
+        np.testing.assert_allclose(found, np.zeros((6, 1)), atol=1e-15)
+
+
+def shares(train: list[float | None], values: list[float | None], bins: int) -> np.ndarray:
+    """[N, bins left + 1 or 0]: piecewise-linear encoding, value by value and bin by bin."""
+    present = [0.0 if abs(x) < 1e-100 else min(max(x, -1e100), 1e100) for x in train if x is not None] or [0.0]
+    edges = sorted(set(np.quantile(present, np.linspace(0, 1, bins + 1)).tolist()))
+    rows = []
+    for value in values:
+        x = float(np.median(present)) if value is None else value
+        bounded = min(max(x, edges[0]), edges[-1])
+        row = [1.0 if x >= b else 0.0 if x <= a else (bounded - a) / (b - a) for a, b in pairwise(edges)] or [0.0]
+        rows.append(row + ([float(value is None)] if None in train else []))
+    return np.array(rows).astype(np.float32)
+
+
+@few
+@given(train=st.lists(numbers, max_size=12), values=st.lists(numbers, min_size=1, max_size=12), bins=st.integers(1, 7))
+@example(train=[1e308, -1e308, np.inf, None], values=[np.inf, -np.inf, None, 1.7e308], bins=4)
+@example(train=[2.0] * 9 + [3.0], values=[2.0, np.nextafter(2.0, 3.0), 3.0], bins=4)
+def test_piecewise_shares_are_those_of_the_paper_bit_for_bit(train, values, bins):
+    found = encoded({"type": "number"}, train, values, scale="piecewise", bins=bins)
+    np.testing.assert_array_equal(found, shares(train, values, bins))
+
+
+def test_these_numbers_fill_exactly_these_bins():
+    train = [0.0, 1.0, 2.0, 4.0, 8.0]
+    found = encoded({"type": "number"}, train, [-9.0, 0.5, 3.0, 8.0, 1e300], scale="piecewise", bins=4)
+    assert found.tolist() == [[0, 0, 0, 0], [0.5, 0, 0, 0], [1, 1, 0.5, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    (spec,) = fitted({"type": "number"}, train, scale="piecewise", bins=2)[0].specs
+    assert spec.columns == ("c: 0 … 2", "c: 2 … 8")
 
 
 # Categories and booleans
@@ -108,15 +125,35 @@ def test_a_number_that_never_varies_becomes_zero_whatever_comes():
 @few
 @given(train=st.lists(words, max_size=12), values=st.lists(words, min_size=1, max_size=12), min_count=st.integers(1, 3))
 def test_categories_are_numbered_by_frequency_then_name(train, values, min_count):
-    counts = {word: train.count(word) for word in train if word and train.count(word) >= min_count}
+    counts = {word: train.count(word) for word in train if train.count(word) >= min_count}
+    missing = counts.pop("", 0) > 0
     vocabulary = sorted(counts, key=lambda word: (-counts[word], word))
-    expected = [vocabulary.index(word) + 1 if word in vocabulary else 0 for word in values]
+    numbered = {word: i for i, word in enumerate(vocabulary + [""] * missing, 1)}
+    expected = [numbered.get(word, 0) for word in values]
     assert encoded({"type": "category"}, train, values, min_count=min_count).tolist() == expected
+
+
+@few
+@given(
+    train=st.lists(words, max_size=3), values=st.lists(words, max_size=12), buckets=st.sampled_from([2, 7, 2**31 - 1])
+)
+@example(train=[], values=["", "a", "a\0b"], buckets=7)
+def test_hashed_categories_are_their_murmur_hash_and_missing_is_zero(train, values, buckets):
+    expected = [int(murmurhash3_32(w.encode(), seed=0, positive=True)) % buckets + 1 if w else 0 for w in values]
+    assert encoded({"type": "category"}, train, values, hash_buckets=buckets).tolist() == expected
+
+
+def test_missing_is_a_value_of_its_own_where_training_has_it_often_enough():
+    values = ["a", "b", "unseen", None]
+    assert encoded({"type": "category"}, ["a", "a", "b"], values).tolist() == [1, 2, 0, 0]
+    assert encoded({"type": "category"}, ["a", "a", "b", None], values).tolist() == [1, 2, 0, 3]
+    assert encoded({"type": "category"}, ["a", "a", "b", None], values, min_count=2).tolist() == [1, 0, 0, 0]
+    assert encoded({"type": "category"}, ["a", None, None], values, min_count=2).tolist() == [0, 0, 0, 1]
 
 
 def test_a_vocabulary_keeps_its_most_frequent_values():
     train = ["c"] * 3 + ["b"] * 2 + ["a"] * 2 + ["d", None]
-    assert encoded({"type": "category"}, train, ["a", "b", "c", "d", None], max_values=2).tolist() == [2, 0, 1, 0, 0]
+    assert encoded({"type": "category"}, train, ["a", "b", "c", "d", None], max_values=2).tolist() == [2, 0, 1, 0, 3]
 
 
 @pytest.mark.parametrize(
@@ -169,87 +206,56 @@ def test_one_moment_in_training_does_not_blow_up_the_next_day():
     np.testing.assert_allclose(trend, [0.0, 1.0], atol=1e-9)
 
 
-# Text
+def test_parts_of_a_moment_are_those_that_are_declared():
+    moments = [datetime(2020, 2, 29, 6), datetime(2021, 1, 1)]
+    (whole,) = fitted({"type": "timestamp"}, moments)[0].specs
+    every = dict(zip(whole.columns, encoded({"type": "timestamp"}, moments, moments).T.tolist(), strict=True))
+    parts = ["trend", "weekday"]
+    (spec,) = fitted({"type": "timestamp"}, moments, parts=parts)[0].specs
+    assert spec.columns == ("c: day of week, sine", "c: day of week, cosine", "c: trend")
+    found = encoded({"type": "timestamp"}, moments, moments, parts=parts)
+    assert found.T.tolist() == [every[name] for name in spec.columns]
 
 
-def kind_of(letter: str) -> str:
-    """han, letter, mark or nothing, by code point."""
-    code = ord(letter)
-    if 0x3400 <= code <= 0x4DBF or 0x4E00 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code <= 0x323AF:
-        return "han"
-    if letter in "!$%?£¥€":
-        return "mark"
-    if code < 0x80:
-        return "letter" if letter.isalnum() else ""
-    if code in (0xAA, 0xB5, 0xBA) or (0xC0 <= code <= 0x1FFF and code not in (0xD7, 0xF7)):
-        return "letter"
-    return "letter" if 0x3041 <= code <= 0x30FF or 0xA640 <= code <= 0xD7FF or 0x1F000 <= code <= 0x1FAFF else ""
+def ages(train: list[datetime], values: list[datetime], reference: datetime) -> np.ndarray:
+    def shape(moments: list[datetime]) -> np.ndarray:
+        days = np.array([(reference - moment) / timedelta(days=1) for moment in moments])
+        return np.copysign(np.log1p(np.abs(days)), days)
 
-
-def tokens(text: str) -> list[str]:
-    """Runs of letters, single Han characters, single marks. Only A … Z are made small."""
-    found: list[str] = []
-    joins = False
-    for letter in text:
-        kind = kind_of(letter)
-        lower = letter.lower() if letter.isascii() else letter
-        if kind == "letter" and joins:
-            found[-1] += lower
-        elif kind:
-            found.append(lower)
-        joins = kind == "letter"
-    return found
-
-
-def hashed(text: str, buckets: int, max_tokens: int) -> list[int]:
-    """word, pair, word, pair, …, word: each in 1 … buckets."""
-    codes = [int(murmurhash3_32(token.encode(), seed=0, positive=True)) for token in tokens(text)[:max_tokens]]
-    entries: list[int] = []
-    for i, code in enumerate(codes):
-        entries.append(code % buckets + 1)
-        if i + 1 < len(codes):
-            entries.append((code * 1_000_003 + codes[i + 1]) % buckets + 1)
-    return entries
-
-
-def unpadded(row: np.ndarray) -> list[int]:
-    """A row's entries; what stands behind the last one must be 0."""
-    live = np.flatnonzero(row)
-    return row[: live[-1] + 1].tolist() if len(live) else []
-
-
-scripts = st.text(
-    st.one_of(
-        st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
-        st.sampled_from(" \t\nabcXYZ019!$?€.-'東京ßÉПрив가👍🏽׳ㄱ々\u0301\u2028\x02"),
-    ),
-    max_size=30,
-)
+    several = len(set(shape(train).tolist())) > 1
+    return (shape(values) - shape(train).mean()) / (shape(train).std() if several else 1.0)
 
 
 @few
-@given(texts=st.lists(scripts, min_size=1, max_size=6), buckets=st.sampled_from([16, 65_536]), most=st.integers(1, 5))
-@example(texts=["", " ", "\n\t"], buckets=16, most=1)
-@example(texts=["東京タワー3丁目 Tower!!", "👍🏽👍 ok", "Ünïcode É é", "a", ""], buckets=65_536, most=5)
-def test_words_and_pairs_are_hashed_as_sklearn_hashes_them(texts, buckets, most):
-    found = encoded({"type": "text"}, [], texts, buckets=buckets, max_tokens=most)
-    assert [unpadded(row) for row in found] == [hashed(text, buckets, most) for text in texts]
+@given(
+    train=st.lists(moments, min_size=1, max_size=6),
+    values=st.lists(moments, min_size=1, max_size=6),
+    reference=st.none() | moments,
+)
+@example(train=[datetime(2020, 1, 1)] * 2, values=[datetime(1, 1, 1), datetime(2020, 1, 2)], reference=None)
+def test_age_is_the_log_of_the_days_before_the_newest_moment_or_the_one_declared(train, values, reference):
+    declared = {"reference": reference.isoformat()} if reference else {}
+    found = encoded({"type": "timestamp"}, train, values, parts=["age"], **declared)[:, 0]
+    np.testing.assert_allclose(found, ages(train, values, reference or max(train)), rtol=1e-4, atol=1e-4)
 
 
-def test_these_texts_give_exactly_these_tokens():
-    assert tokens("Don't PAY 100%... £5!") == ["don", "t", "pay", "100", "%", "£", "5", "!"]
-    assert tokens("東京タワー Tower") == ["東", "京", "タワー", "tower"]
-    assert tokens("É é STRASSE straße") == ["É", "é", "strasse", "straße"]
-    assert tokens(" \n\t … — ") == []
-
-
-def test_twenty_thousand_words_are_hashed_up_to_the_limit():
-    text = " ".join(f"w{i}" for i in range(20_000))
-    found = encoded({"type": "text", "max_chars": 200_000}, [], [text, "short"], buckets=65_536, max_tokens=512)
-    assert found.shape == (2, 1024)
-    assert [unpadded(row) for row in found] == [hashed(text, 65_536, 512), hashed("short", 65_536, 512)]
-    whole = encoded({"type": "text", "max_chars": 200_000}, [], [text], buckets=65_536, max_tokens=30_000)
-    assert unpadded(whole[0]) == hashed(text, 65_536, 30_000)
+@pytest.mark.parametrize(
+    ("features", "complaint"),
+    [
+        (
+            {"parts": ["age"], "reference": "last week"},
+            "reference is 'last week'; expected a moment such as 2024-12-31",
+        ),
+        ({"reference": "2024-12-31"}, "expected `age` among `parts`"),
+        ({"parts": ["hours"]}, "expected 'hour', 'weekday'"),
+        ({"parts": []}, "parts is "),
+    ],
+)
+def test_wrong_options_of_a_timestamp_are_named(features, complaint):
+    columns = {"c": declare("t.columns.c", {"type": "timestamp"})}
+    with pytest.raises(ContractError) as refused:
+        feature_options(columns, {}, {"c": features}, "t.features")
+    assert complaint in str(refused.value)
 
 
 # Pictures
@@ -263,18 +269,21 @@ def test_pictures_turn_channels_first_and_keep_every_pixel():
     assert not found[2].any()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @few
 @given(pixels=st.lists(st.binary(min_size=12, max_size=12), min_size=1, max_size=5))
-def test_pixel_statistics_are_those_of_training(pixels):
-    encoder, _, _ = fitted({"type": "image", "height": 3, "width": 4, "channels": 1}, pixels)
-    levels = np.frombuffer(b"".join(pixels), np.uint8) / 255
+def test_pixel_statistics_are_those_of_training_by_channel(channels, pixels):
+    declared = {"type": "image", "height": 2, "width": 6 // channels, "channels": channels}
+    encoder, _, _ = fitted(declared, [*pixels, None])  # a missing picture counts as none
     (spec,) = encoder.specs
-    assert spec.mean == pytest.approx(levels.mean())
-    assert spec.std == pytest.approx(levels.std() if len(set(levels)) > 1 else 1.0)
+    levels = np.frombuffer(b"".join(pixels), np.uint8).reshape(-1, channels) / 255
+    assert spec.mean == pytest.approx(levels.mean(0).tolist())
+    spreads = [channel.std() if len(set(channel)) > 1 else 1.0 for channel in levels.T]
+    assert spec.std == pytest.approx(spreads)
 
 
 def test_a_picture_column_of_one_level_has_no_tiny_spread():
     column = declare("t.columns.c", {"type": "image", "height": 2, "width": 2, "channels": 1})
     for level in range(256):
         state = module_of(column).fit(column, None, pa.array([bytes([level] * 4)] * 3, pa.binary(4)))
-        assert state["std"] == 1.0
+        assert state["std"] == [1.0]

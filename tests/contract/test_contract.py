@@ -97,7 +97,7 @@ def test_an_unknown_key_below_a_section_is_named_with_what_is_allowed_there(para
     shop = load(params(("positive: yes}}", "positive: yes}, split: {by: hash, validaton: 0.1}}")), "shop")
     assert mistake(shop, lambda c: c.section("examples", Examples)) == (
         "shop.examples.split.validaton is not a known key. Did you mean 'validation'? "
-        "Allowed: by, key, column, validation, test, seed"
+        "Allowed: by, key, column, validation, test, test_from, validation_from, gap_days, seed"
     )
 
 

@@ -78,7 +78,8 @@ def test_words_of_any_script_stand_in_a_graph():
         (ArraySpec("d", "dense", ("a", "b"), 2), "float32", ["N", 2]),
         (ArraySpec("i", "index", ("a",), 9), "int64", ["N"]),
         (ArraySpec("s", "set", ("a",), 65), "int64", ["N", "s.width"]),
-        (ArraySpec("p", "image", ("a",), 12, (3, 2, 2), 0.5, 0.25), "uint8", ["N", 3, 2, 2]),
+        (ArraySpec("t", "tokens", ("a",), 65), "int64", ["N", "t.width"]),
+        (ArraySpec("p", "image", ("a",), 12, (3, 2, 2), (0.5, 0, 1), (0.25, 1, 2)), "uint8", ["N", 3, 2, 2]),
     ],
 )
 def test_a_spec_tells_type_and_shape_and_survives_json(spec, dtype, dims):

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +9,8 @@ import pytest
 
 from stages.contract.loader import declare
 from stages.core.errors import DataError
-from stages.examples import conform
-from stages.examples.derive import cut_off, run
+from stages.examples import AsOf, conform
+from stages.examples.derive import cut_offs, run
 
 QUERY = Path(__file__).parents[2] / "sources" / "retail" / "derive.sql"
 AS_OF = datetime(2011, 9, 1)
@@ -163,14 +162,14 @@ def test_customers_do_not_touch_one_another():
 
 def test_the_cut_off_is_the_midnight_of_the_last_day_less_the_horizon():
     table = records(LINES)  # the last line is of 2011-11-30
-    assert cut_off(table, SimpleNamespace(time="InvoiceDate", days_before_end=90)) == datetime(2011, 9, 1)
-    assert cut_off(table.slice(0, 10), SimpleNamespace(time="InvoiceDate", days_before_end=0)) == datetime(2011, 9, 2)
+    assert cut_offs(table, AsOf(time="InvoiceDate", days_before_end=90)) == [datetime(2011, 9, 1)]
+    assert cut_offs(table.slice(0, 10), AsOf(time="InvoiceDate", days_before_end=0)) == [datetime(2011, 9, 2)]
 
 
 def test_a_time_column_without_a_value_has_no_cut_off():
     table = pa.table({"when": pa.nulls(3, pa.timestamp("us"))})
     with pytest.raises(DataError, match="when has no value"):
-        cut_off(table, SimpleNamespace(time="when", days_before_end=90))
+        cut_offs(table, AsOf(time="when", days_before_end=90))
 
 
 @pytest.mark.parametrize(("query", "message"), [("select nothing from records", "nothing"), (None, "does not exist")])

@@ -1,17 +1,24 @@
 """Splits that would lie are refused, each for its own reason; sound ones are not."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stages.contract import Contract
 from stages.contract.loader import declare
-from stages.examples import Leaks, leaks, make
+from stages.core.errors import ContractError
+from stages.examples import Leaks, Split, make
+from stages.examples import judge as judging
+from stages.examples import leaks as leaking
+from stages.examples.split import by_place, hash_rows, uniform
+from stages.targets import target_module
 
-CLEAN = {"leaked": 0, "rows": []}
 COLUMNS = {
     "amount": {"type": "number"},
     "colour": {"type": "category"},
@@ -44,8 +51,8 @@ def sound(**columns: Any) -> dict[str, pa.Table]:
 SIZES = {"train": 400, "validation": 60, "test": 60}
 
 
-def judge(parts: dict[str, pa.Table], found: dict[str, Any] = CLEAN, given: Contract | None = None, **settings):
-    return leaks.judge(parts, given or contract(), found, Leaks(**settings))
+def judge(parts: dict[str, pa.Table], given: Contract | None = None, **settings):
+    return judging.judge(parts, given or contract(), Leaks(**settings))
 
 
 def test_sound_splits_have_no_reason_against_them():
@@ -59,41 +66,50 @@ TWINS = pa.table(
         "colour": ["a", "b", "c", "d", "e", "a", "c", "d", "a", "B", None, None],
     }
 )
-SIDES = np.array(
+WORDS = np.array(
     ["train", "train", "train", "validation", "train", "train", "validation", "test", "test", "test", "train", "test"]
 )
 
 
+PLACES = np.array([["train", "validation", "test"].index(word) for word in WORDS], np.int8)
+
+
+def across(table: pa.Table, sides: np.ndarray, inputs: list[str]) -> tuple[np.ndarray, dict[str, Any]]:
+    leaked, _ = leaking.across(hash_rows(table, inputs), sides)
+    return leaked, leaking.summary(leaked)
+
+
 def test_rows_that_stand_on_a_later_side_too_are_named_and_test_rows_never():
-    drop, found = leaks.across_splits(TWINS, SIDES, ["amount", "colour"])
+    drop, found = across(TWINS, PLACES, ["amount", "colour"])
     assert np.flatnonzero(drop).tolist() == [0, 2, 3, 5, 10]
     assert found == {"leaked": 5, "rows": [0, 2, 3, 5, 10]}
 
 
 def test_dropping_the_named_rows_ends_every_leak():
-    drop, _ = leaks.across_splits(TWINS, SIDES, ["amount", "colour"])
+    drop, _ = across(TWINS, PLACES, ["amount", "colour"])
     kept = TWINS.filter(pa.array(~drop))
-    again, found = leaks.across_splits(kept, SIDES[~drop], ["amount", "colour"])
+    again, found = across(kept, PLACES[~drop], ["amount", "colour"])
     assert found == {"leaked": 0, "rows": []}
     assert not again.any()
 
 
 def test_twins_on_one_side_are_no_leak_and_neither_is_an_empty_table():
-    for table, sides in [(TWINS, np.full(12, "train")), (TWINS.slice(0, 0), np.array([], "<U10"))]:
-        assert leaks.across_splits(table, sides, ["amount", "colour"])[1] == {"leaked": 0, "rows": []}
+    for table, sides in [(TWINS, np.zeros(12, np.int8)), (TWINS.slice(0, 0), np.zeros(0, np.int8))]:
+        assert across(table, sides, ["amount", "colour"])[1] == {"leaked": 0, "rows": []}
 
 
 def test_only_model_inputs_make_twins():
-    assert leaks.across_splits(TWINS, SIDES, ["colour"])[1]["rows"] == [0, 2, 3, 5, 10]
-    assert leaks.across_splits(TWINS, SIDES, ["amount"])[1]["rows"] == [0, 1, 2, 3, 5, 10]
+    assert across(TWINS, PLACES, ["colour"])[1]["rows"] == [0, 2, 3, 5, 10]
+    assert across(TWINS, PLACES, ["amount"])[1]["rows"] == [0, 1, 2, 3, 5, 10]
 
 
 def test_twins_block_unless_they_are_dropped():
     twins = {"leaked": 7, "rows": [3, 9, 12, 40, 41, 77, 80]}
-    (reason,) = judge(sound(), twins)
+    (reason,) = leaking.blocked({"duplicates": twins}, Leaks())
     assert reason.startswith("7 training or validation rows have the same inputs as a row of a later split")
     assert "[3, 9, 12, 40, 41]" in reason
-    assert judge(sound(), twins, duplicates="drop") == []
+    assert leaking.blocked({"duplicates": twins}, Leaks(duplicates="drop")) == []
+    assert leaking.blocked({"duplicates": {**twins, "leaked": 0}}, Leaks()) == []
 
 
 def official_table() -> pa.Table:
@@ -110,7 +126,7 @@ def official_contract(**settings) -> Contract:
 
 def test_examples_with_three_copies_are_refused_and_the_rows_named():
     table = official_table()
-    parts, report = make(table, official_contract(), Path())
+    parts, report, _ = make(table, official_contract(), Path())
     assert not report["passed"]
     assert report["duplicates"]["leaked"] == 3
     assert report["duplicates"]["rows"] == [10, 20, 30]
@@ -120,7 +136,7 @@ def test_examples_with_three_copies_are_refused_and_the_rows_named():
 
 def test_drop_takes_the_training_copies_and_leaves_every_test_row():
     table = official_table()
-    parts, report = make(table, official_contract(duplicates="drop"), Path())
+    parts, report, _ = make(table, official_contract(duplicates="drop"), Path())
     assert report["passed"], report["reasons"]
     assert report["duplicates"]["dropped"] == 3
     assert parts["test"].drop(["_group"]).equals(table.slice(400))
@@ -131,13 +147,13 @@ def test_drop_takes_the_training_copies_and_leaves_every_test_row():
 def test_rows_without_a_label_are_counted_and_left_out():
     table = part(300, 4).append_column("side", pa.array(["train"] * 200 + ["test"] * 100))
     labels = [None if i % 10 == 0 else label for i, label in enumerate(table["buys"].to_pylist())]
-    parts, report = make(table.set_column(2, "buys", pa.array(labels)), official_contract(), Path())
+    parts, report, _ = make(table.set_column(2, "buys", pa.array(labels)), official_contract(), Path())
     assert report["without_label"] == 30
     assert sum(each.num_rows for each in parts.values()) == report["examples"] == 270
 
 
 def score(declared: dict[str, Any], values: list[Any], labels: np.ndarray, dtype: pa.DataType | None = None) -> float:
-    return leaks.column_score(declare("c", declared), pa.array(values, dtype), labels)
+    return judging.column_score(declare("c", declared), pa.array(values, dtype), labels)
 
 
 NUMBERS = {  # how a number may give the target away
@@ -244,3 +260,220 @@ def test_a_class_that_is_too_rare_in_training_is_refused():
     parts["train"] = parts["train"].set_column(2, "buys", pa.array(["yes"] * 2 + ["no"] * 398))
     reasons = judge(parts)
     assert reasons == ["only 0.50% of the training rows are 'yes'; validate.min_class_share asks for 1.00%"]
+
+
+# --- near duplicates, groups, and what is kept together ------------------------------------------
+
+NOTES = [
+    "The room was clean and quiet, and the breakfast was rich.",
+    "We waited an hour at the desk and nobody came to help us.",
+    "A fine old house by the sea, with a view that we shall not forget.",
+    "The shower was cold, the walls are thin, and the street is loud.",
+]
+
+
+def noted(**leaks_settings: Any) -> Contract:
+    columns = {
+        "who": {"type": "id"},
+        "note": {"type": "text"},
+        "amount": {"type": "number"},
+        "side": {"type": "category", "input": False},
+        "buys": {"type": "category"},
+    }
+    split = leaks_settings.pop("split", {"by": "official", "column": "side", "validation": 0.25})
+    examples = {"target": {"column": "buys"}, "split": split, "leaks": leaks_settings}
+    return Contract("shop", {"columns": columns, "validate": {}, "examples": examples})
+
+
+def notes(changed: dict[int, dict[str, Any]], rows: int = 400) -> pa.Table:
+    """The last quarter is the test. All notes, people and amounts differ but for what is `changed` by row."""
+    rng = np.random.default_rng(11)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz     "))
+    table = [
+        {
+            "who": f"p{i}",
+            "note": "".join(rng.choice(letters, 60)),
+            "amount": float(rng.normal()),
+            "side": "test" if i >= 0.75 * rows else "train",
+            "buys": "yes" if rng.uniform() < 0.5 else "no",
+            **changed.get(i, {}),
+        }
+        for i in range(rows)
+    ]
+    return pa.Table.from_pylist(table)
+
+
+NEAR = {5: {"note": NOTES[0]}, 350: {"note": NOTES[0].replace("rich", "poor").upper()}, 360: {"note": NOTES[1]}}
+
+
+def test_near_duplicates_across_splits_are_refused_dropped_or_not_looked_for_as_declared():
+    near = {"column": "note", "similarity": 0.7}
+    _, report, listing = make(notes(NEAR), noted(near=near), Path())
+    (reason,) = report["reasons"]
+    assert reason.startswith("1 training or validation rows have a near duplicate of note in a row of a later split")
+    assert "leaks: {near: {…, then: drop}}" in reason
+    (row,) = listing.to_pylist()
+    assert (row["kind"], row["row"], row["same_as_row"], row["same_as_split"]) == ("near", 5, 350, "test")
+    assert NOTES[0] in row["values"]
+    parts, report, _ = make(notes(NEAR), noted(near={**near, "then": "drop"}), Path())
+    assert report["passed"], report["reasons"]
+    assert report["near"] == {"then": "drop", "leaked": 1, "rows": [5], "dropped": 1}
+    assert sum(part.num_rows for part in parts.values()) == 399
+    assert parts["test"].num_rows == 100
+    assert make(notes(NEAR), noted(near={**near, "similarity": 0.95}), Path())[1]["passed"]
+    assert make(notes(NEAR), noted(), Path())[1]["passed"]
+
+
+def test_a_person_on_two_sides_is_refused_or_dropped_and_rows_without_one_are_nobody():
+    shared = {5: {"who": "x"}, 6: {"who": "x"}, 350: {"who": "x"}, 7: {"who": None}, 351: {"who": None}}
+    _, report, listing = make(notes(shared), noted(groups={"key": "who"}), Path())
+    (reason,) = report["reasons"]
+    assert reason.startswith("2 training or validation rows have the same who as a row of a later split")
+    assert listing["row"].to_pylist() == [5, 6]
+    parts, report, _ = make(notes(shared), noted(groups={"key": "who", "then": "drop"}), Path())
+    assert report["passed"]
+    assert sum(part.num_rows for part in parts.values()) == 398
+
+
+def test_personal_values_are_masked_in_the_list_of_leaks():
+    columns = noted().columns
+    personal = {**columns, "who": declare("who", {"type": "id", "personal": True})}
+    table, sides = notes({}), np.array([0] * 300 + [2] * 100, np.int8)
+    same = np.arange(400)
+    same[350] = same[3] = 1_000
+    listing = leaking.listed("groups", leaking.across(same, sides), sides, table, personal)
+    (row,) = listing.to_pylist()
+    assert (row["row"], row["same_as_row"]) == (3, 350)
+    values = json.loads(row["values"])
+    assert values["who"] == "•••"
+    assert values["amount"] == str(table["amount"][3].as_py())
+
+
+def test_what_is_joined_by_inputs_text_or_person_stays_on_one_side():
+    chain = {  # 0 and 100 by person, 100 and 200 by text, 200 and 300 by inputs
+        0: {"who": "x"},
+        100: {"who": "x", "note": NOTES[2]},
+        200: {"note": NOTES[2] + "!", "amount": 7.0},
+        300: {"note": NOTES[2] + "!", "amount": 7.0},
+    }
+    declared = {
+        "duplicates": "together",
+        "near": {"column": "note", "similarity": 0.9, "then": "together"},
+        "groups": {"key": "who", "then": "together"},
+    }
+    alone = noted(duplicates="drop", split={"by": "hash"})
+    joined = noted(**declared, split={"by": "hash"})
+    for seed in range(5):
+        table = notes({row: {**change, "side": str(seed)} for row, change in chain.items()})
+        parts, report, _ = make(table, joined, Path())
+        groups = {
+            g
+            for part in parts.values()
+            for g, a in zip(part["_group"].to_pylist(), part["who"].to_pylist(), strict=True)
+            if a in ("x", "p200", "p300")
+        }
+        assert len(groups) == 1
+        assert report["duplicates"]["leaked"] == report["near"]["leaked"] == report["groups"]["leaked"] == 0
+        assert report["passed"], report["reasons"]
+        assert "joins two groups" in report["split"]["moves"]
+        before = {row["who"]: name for name, part in make(table, alone, Path())[0].items() for row in part.to_pylist()}
+        after = {row["who"]: name for name, part in parts.items() for row in part.to_pylist()}
+        for who in before.keys() - {"x", "p200", "p300"}:
+            assert after[who] == before[who], "who is joined to nobody stays"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=30),
+    st.integers(0, 9),
+)
+def test_joined_rows_never_leak_and_appended_rows_move_only_what_they_join(rows, seed):
+    columns = [np.array(column) * 7919 - 20_000 for column in zip(*rows, strict=True)]
+    groups = leaking.together(*columns)
+    sides = by_place(uniform(groups, seed), Split(validation=0.3, test=0.3))
+    for column in columns:
+        assert not leaking.across(column, sides)[0].any()
+    # Rows that are joined to none of the old ones change no group.
+    more = [np.concatenate([column, np.array([10**6, 10**6 + 1])]) for column in columns]
+    assert leaking.together(*more)[: len(rows)].tolist() == groups.tolist()
+
+
+# --- number targets ---------------------------------------------------------------------------------
+
+
+def delays(rows: int = 600, **columns: Any) -> pa.Table:
+    """`delay` follows the hour loosely; nothing gives it away."""
+    rng = np.random.default_rng(2)
+    hour = rng.integers(0, 24, rows).astype(float)
+    delay = np.round(rng.exponential(10, rows) * (1 + hour / 12)) - 5
+    made = {name: make_column(delay, rng) for name, make_column in columns.items()}
+    plain = {"hour": hour, "distance": rng.uniform(50, 3000, rows), "carrier": rng.choice(list("abcd"), rows)}
+    return pa.table({**plain, **made, "delay": delay})
+
+
+def delay_contract(**columns: dict[str, Any]) -> Contract:
+    declared = {"hour": {"type": "number"}, "distance": {"type": "number"}, "carrier": {"type": "category"}}
+    return Contract(
+        "delays",
+        {
+            "columns": {**declared, **columns, "delay": {"type": "number"}},
+            "validate": {},
+            "examples": {"target": {"column": "delay", "type": "number"}},
+        },
+    )
+
+
+def test_a_number_is_reported_by_quantiles_and_rows_without_it_are_counted():
+    table = delays()
+    holes = pa.array(table["delay"].to_pylist(), mask=np.arange(600) % 10 == 0)
+    parts, report, _ = make(table.set_column(3, "delay", holes), delay_contract(), Path())
+    assert report["passed"], report["reasons"]
+    assert report["without_label"] == 60
+    for name, part in parts.items():
+        values = np.array(part["delay"].to_pylist())
+        told = report["splits"][name]
+        assert told["rows"] == len(values)
+        assert told["target"]["p50"] == np.median(values)
+        assert (told["target"]["min"], told["target"]["max"]) == (values.min(), values.max())
+        assert told["target"]["mean"] == pytest.approx(values.mean())
+
+
+def test_a_constant_number_is_refused():
+    table = delays()
+    reasons = make(table.set_column(3, "delay", pa.array([4.0] * 600)), delay_contract(), Path())[1]["reasons"]
+    assert len(reasons) == 3
+    assert all("rows of 1 value of delay; at least two values are needed" in reason for reason in reasons)
+
+
+GIVEN_AWAY = {
+    "itself": lambda y, rng: y,
+    "in hours, reversed": lambda y, rng: -y / 60,
+    "squared": lambda y, rng: (y - y.mean()) ** 3,
+    "with a little noise": lambda y, rng: y + rng.normal(0, 0.05, len(y)),
+}
+
+
+@pytest.mark.parametrize("how", GIVEN_AWAY)
+def test_a_number_that_gives_the_number_away_is_refused(how):
+    given = delay_contract(arrival={"type": "number"})
+    (reason,) = make(delays(arrival=GIVEN_AWAY[how]), given, Path())[1]["reasons"]
+    assert reason.startswith("arrival alone predicts delay with an R² (of ranks) of 0.99") or "of 1.000" in reason
+    assert "Mark it input: false" in reason
+
+
+def test_a_category_that_gives_the_number_away_is_refused():
+    given = delay_contract(word={"type": "category"})
+    table = delays(6000, word=lambda y, rng: [f"w{min(value, 40):.0f}" for value in y])
+    (reason,) = make(table, given, Path())[1]["reasons"]
+    assert reason.startswith("word alone predicts delay")
+
+
+def test_a_strong_but_honest_number_passes():
+    given = delay_contract(forecast={"type": "number"})
+    report = make(delays(forecast=lambda y, rng: y + rng.normal(0, 3, len(y))), given, Path())[1]
+    assert report["passed"], report["reasons"]
+
+
+def test_an_unknown_kind_of_target_cannot_be_trained_and_the_error_says_which_can():
+    with pytest.raises(ContractError, match=r"examples.target.type is 'number'.*types that can be: category"):
+        target_module(delay_contract().target)
+    assert target_module(contract().target).__name__ == "stages.targets.category"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stages.core.errors import DataError
 from stages.examples import Split
-from stages.examples.split import assign, hash_rows, uniform
+from stages.examples.split import SIDES, assign, hash_rows, uniform
 
 KEYS = ["anna", "ben", "cleo", "dora", "emil", "finn", "gina", "hugo", "ida", "jan", "kira", "leo"]
 ROWS = st.lists(st.tuples(st.sampled_from(["a", "b", "ü", "", None]), st.integers(0, 3)), min_size=1, max_size=30)
@@ -19,19 +19,26 @@ def people(names: list[str | None], amounts: list[float | None] | None = None) -
     return pa.table({"name": pa.array(names, pa.string()), "amount": pa.array(amounts, pa.float64())})
 
 
+def place(table: pa.Table, settings: Split, inputs: list[str], **more) -> tuple[np.ndarray, np.ndarray]:
+    """Sides as words, and groups."""
+    groups = hash_rows(table, settings.keys or inputs)
+    sides = assign(table, settings, groups, **{"target": "name", **more})
+    return np.array([*SIDES, "left out"])[sides], groups
+
+
 def sides_of(table: pa.Table, **settings) -> list[str]:
-    return assign(table, Split(**settings), table.column_names)[0].tolist()
+    return place(table, Split(**settings), table.column_names)[0].tolist()
 
 
 def test_twelve_people_always_get_these_sides():
     sides = sides_of(people(KEYS), by="group", key="name", validation=0.25, test=0.25)
     found = {side: " ".join(name for name, at in zip(KEYS, sides, strict=True) if at == side) for side in set(sides)}
-    assert found == {"train": "cleo dora gina hugo leo", "validation": "anna ben jan kira", "test": "emil finn ida"}
+    assert found == {"train": "ben dora emil finn ida jan", "validation": "anna cleo gina kira", "test": "hugo leo"}
 
 
 def test_rows_with_an_equal_key_share_side_and_group_whatever_else_they_hold():
     table = people([*KEYS, *KEYS])
-    sides, groups = assign(table, Split(by="group", key="name", validation=0.3, test=0.3), table.column_names)
+    sides, groups = place(table, Split(by="group", key="name", validation=0.3, test=0.3), table.column_names)
     assert sides[:12].tolist() == sides[12:].tolist()
     assert groups[:12].tolist() == groups[12:].tolist()
     assert len(set(groups.tolist())) == 12
@@ -49,8 +56,8 @@ def test_without_a_key_equal_inputs_stay_together_and_other_columns_do_not_count
     table = people(["a", "b", "a", None, None, ""], [1.0, 2.0, 1.0, None, None, None])
     settings = Split(validation=0.4, test=0.4)
     with_note = table.append_column("note", pa.array(list("uvwxyz")))
-    sides, groups = assign(with_note, settings, ["name", "amount"])
-    assert groups.tolist() == assign(table, settings, ["name", "amount"])[1].tolist()
+    sides, groups = place(with_note, settings, ["name", "amount"])
+    assert groups.tolist() == place(table, settings, ["name", "amount"])[1].tolist()
     assert groups[0] == groups[2]
     assert groups[3] == groups[4] != groups[5], "no value and the empty text are two keys"
     assert sides[0] == sides[2]
@@ -93,7 +100,7 @@ def test_a_larger_test_share_takes_rows_in_and_lets_none_go():
 
 def test_another_seed_gives_other_sides_and_the_same_groups():
     table = people([f"c{i}" for i in range(500)])
-    first, second = (assign(table, Split(seed=seed), table.column_names) for seed in (0, 1))
+    first, second = (place(table, Split(seed=seed), table.column_names) for seed in (0, 1))
     assert 0.2 < np.mean(first[0] != second[0]) < 0.6
     assert first[1].tolist() == second[1].tolist()
 
@@ -111,7 +118,7 @@ def official(values: list[str | None]) -> pa.Table:
 
 def test_official_test_rows_are_exactly_the_named_ones_and_validation_comes_out_of_train():
     table = official(["train"] * 400 + ["test"] * 100)
-    sides, _ = assign(table, Split(by="official", column="side", validation=0.2), ["name"])
+    sides, _ = place(table, Split(by="official", column="side", validation=0.2), ["name"])
     assert (sides[400:] == "test").all()
     assert set(sides[:400].tolist()) == {"train", "validation"}
     assert np.mean(sides[:400] == "validation") == pytest.approx(0.2, abs=0.06)
@@ -130,7 +137,7 @@ def test_official_test_rows_are_exactly_the_named_ones_and_validation_comes_out_
 )
 def test_official_refuses_other_values_and_names_them(values, named):
     with pytest.raises(DataError) as caught:
-        assign(official(values), Split(by="official", column="side"), ["name"])
+        place(official(values), Split(by="official", column="side"), ["name"])
     assert "examples.split.column side holds" in str(caught.value)
     assert named in str(caught.value)
     assert "expected train and test" in str(caught.value)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from fetch_project import Pages, Project
+from fetch_server import Web, start
 
 
 @pytest.fixture
@@ -49,6 +50,21 @@ def serve() -> Iterator[Callable[[Pages], str]]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def web(project: Project) -> Iterator[Web]:
+    """A web server with ranges, ETags and faults, and a project to fetch into."""
+    served = Web()
+    stop = start(served)
+    yield served
+    stop()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other without a pause."""
+    monkeypatch.setattr("stages.fetch.download.BACKOFF_SECONDS", 0.001)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A throw-away project that fetches a pipeline named shop, and archives to fetch from."""
 
 import io
+import json
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -37,8 +38,15 @@ class Project:
     def packages(self) -> Path:
         return self.root / "cache" / "ingot" / "packages"
 
-    def declare(self, *sources: str) -> None:
-        (self.root / "params.yaml").write_text(f"shop: {{fetch: {{from: {list(sources)!r}}}}}\n")
+    @property
+    def downloads(self) -> Path:
+        """What is kept of URLs: partial downloads and versions seen."""
+        return self.root / "cache" / "ingot" / "downloads"
+
+    def declare(self, *sources: object, **options: object) -> None:
+        """`fetch.from` and, by keyword, the other keys of the section. (JSON is YAML.)"""
+        section = {"from": list(sources), **options}
+        (self.root / "params.yaml").write_text(json.dumps({"shop": {"fetch": section}}))
 
     def refresh(self) -> Changes:
         from stages.fetch import refresh

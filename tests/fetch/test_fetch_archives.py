@@ -9,6 +9,7 @@ from fetch_project import SALES, Project, deb_bytes, tar_bytes
 
 from stages.core.errors import SourceError
 from stages.fetch import archive, resolve, sources
+from stages.fetch.bounds import Limits
 
 TREE = {
     "salesdata/__init__.py": b"raise SystemExit('never run')",
@@ -17,11 +18,11 @@ TREE = {
 }
 
 
-def taken(package: Path, pattern: str) -> dict[str, int]:
+def taken(package: Path, pattern: str, limits: Limits | None = None) -> dict[str, int]:
     """What a lock would list of a package: paths and sizes."""
     purl = sources.parse(f"pkg:pypi/salesdata@1.0#{pattern}")
     assert purl is not None
-    return {file.path: file.size for file in resolve.package_files(purl, package)}
+    return {file.path: file.size for file in resolve.package_files(purl.subpath or "", package, limits=limits)}
 
 
 def names(package: Path) -> list[str]:
@@ -103,14 +104,16 @@ def test_a_link_in_a_wheel_is_a_link(project: Project) -> None:
         taken(path, "salesdata/data/link.csv")
 
 
-def test_members_larger_than_the_limit_are_refused_while_reading(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(resolve, "MAX_PACKAGE_BYTES", 3_000_000)
-    package = project.sdist({"data/a.csv": b"\0" * 2_000_000, "data/b.csv": b"\0" * 9_000_000})
-    with pytest.raises(SourceError, match=r"larger than 3\.0 MB\. Narrow the pattern"):
-        taken(package, "data/*.csv")
-    assert taken(package, "data/a.csv") == {"a.csv": 2_000_000}
+def test_members_larger_than_the_limit_are_refused_while_reading(project: Project) -> None:
+    limits = Limits(max_unpacked_bytes=3_000_000)
+    files = {"salesdata/a.csv": b"\0" * 2_000_000, "salesdata/b.csv": b"\0" * 9_000_000}
+    wheel, sdist = project.wheel(files), project.sdist(files)
+    for package in (wheel, sdist):
+        with pytest.raises(
+            SourceError, match=r"unpacks to more than 3\.0 MB\. Narrow the pattern, or raise fetch\.max_"
+        ):
+            taken(package, "salesdata/*.csv", limits)
+    assert taken(wheel, "salesdata/a.csv", limits) == {"a.csv": 2_000_000}
 
 
 def test_a_name_held_twice_is_refused(project: Project) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stages.contract.section import parse
 from stages.core.errors import ContractError
-from stages.fetch import Section
+from stages.fetch import Section, address
 from stages.fetch.pattern import fixed_folder, matcher
 
 
@@ -25,14 +25,85 @@ def test_one_source_or_several() -> None:
     assert section(both).from_ == tuple(both)
 
 
+MIRRORED = {"url": "https://a.org/x.csv", "mirrors": ["s3://b/x.csv", "https://c.org/y.csv"]}
+
+
+def test_mirrors_stand_beside_their_source() -> None:
+    read = section([MIRRORED, "raw/a.csv"])
+    assert read.mirrors == {"https://a.org/x.csv": ("s3://b/x.csv", "https://c.org/y.csv"), "raw/a.csv": ()}
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "place", "member", "name"),
+    [
+        ("raw/a.csv", "", "raw/a.csv", "", "a.csv"),
+        ("raw/a.zip#b/*.csv", "", "raw/a.zip", "b/*.csv", "a.zip"),
+        ("raw/#1.csv", "", "raw/#1.csv", "", "#1.csv"),
+        ("https://a.org/x%20y.csv?v=2", "https", "https://a.org/x%20y.csv?v=2", "", "x y.csv"),
+        ("https://a.org/x.ZIP?v=2#*", "https", "https://a.org/x.ZIP?v=2", "*", "x.ZIP"),
+        ("http://localhost:8000/a.csv", "http", "http://localhost:8000/a.csv", "", "a.csv"),
+        ("http://[::1]/a.csv", "http", "http://[::1]/a.csv", "", "a.csv"),
+        ("s3://b/data/**/*.parquet", "s3", "s3://b/data/**/*.parquet", "", "*.parquet"),
+        ("s3://b/#1.csv", "s3", "s3://b/#1.csv", "", "#1.csv"),
+        ("s3://b/x.tar.zst#a", "s3", "s3://b/x.tar.zst", "a", "x.tar.zst"),
+        ("sftp://user@host/a.csv", "sftp", "sftp://user@host/a.csv", "", "a.csv"),
+        ("abfs://container@account/a.csv", "abfs", "abfs://container@account/a.csv", "", "a.csv"),
+    ],
+)
+def test_an_address_is_taken_apart(text: str, scheme: str, place: str, member: str, name: str) -> None:
+    read = address.parse(text)
+    assert (read.scheme, read.place, read.member, read.name) == (scheme, place, member, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("https://me:secret@a.org/x.csv", "fetch.from: https://***@a.org/x.csv holds a user or a password"),
+        ("https://secret@a.org/x.csv", "a line `machine HOST login USER password …` in ~/.netrc"),
+        ("s3://key:secret@b/x.csv", "taken from the environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+        ("sftp://me:secret@host/x.csv", "FSSPEC_SFTP_<OPTION>"),
+        ("https://b.s3.amazonaws.com/x.csv?X-Amz-Signature=secret", "Write s3://<bucket>/<file>; credentials"),
+        ("https://a.blob.core.windows.net/c/x.csv?sv=1&sig=secret", "Write az://<bucket>/<file>"),
+    ],
+)
+def test_a_password_is_refused_and_not_repeated(text: str, message: str) -> None:
+    for value in (text, {"url": text, "mirrors": []}):
+        with pytest.raises(ContractError) as refused:
+            section(value)
+        assert message in str(refused.value)
+        assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (3, "shop.fetch.from is 3; expected a package URL such as pkg:pypi/<name>@<version>#<file>, a path, or a list"),
-        ([], "a path, or a list of them"),
-        (["a", 1], "a path, or a list of them"),
+        (3, "shop.fetch.from is 3; expected a package URL such as pkg:pypi/<name>@<version>#<file>, an address"),
+        ([], "or a list of them"),
+        (["a", 1], "or a list of them"),
         ("", "it is empty"),
-        ("https://example.org/a.csv", "is a web address: download it once, and name the file"),
+        ("http://example.org/a.csv", "comes over http, where anyone on the way may change it"),
+        ("http://127.0.0.1.evil.org/a.csv", "comes over http"),
+        ("https://example.org/", "a web address that ends in a file's name"),
+        ("https://example.org", "a web address that ends in a file's name"),
+        ("https://example.org/..%2Fa.csv", "a web address that ends in a file's name"),
+        ("https://example.org/*.csv", "web servers list no folders"),
+        ("https:///a.csv", "names no host"),
+        ("https://example.org/a.csv#b", "an archive before '#' (.zip, "),
+        ("https://example.org/a.zip#", "the wanted files after '#'"),
+        ("s3://b/*.zip#a", "one archive before '#'"),
+        ("s3://b/", "names none. For all files of a folder add **"),
+        ("s3://b", "names none"),
+        ("s3://*/a.csv", "one bucket or host"),
+        ("simplecache::s3://b/a.csv", "chains several. Archives are read by '#'"),
+        ("htps://b/a.csv", "has the kind 'htps'. Did you mean 'https'?"),
+        ("file:///etc/passwd", "has the kind 'file'. For files below the project write their path."),
+        ({"url": "https://a.org/x"}, "{url: …, mirrors: […]}"),
+        ({"url": "https://a.org/x", "mirror": []}, "{url: …, mirrors: […]}"),
+        ({"url": "https://a.org/x", "mirrors": "https://b.org/x"}, "{url: …, mirrors: […]}"),
+        ({"url": "raw/a.csv", "mirrors": []}, "mirrors of addresses such as https://host/file; raw/a.csv is not one"),
+        ({"url": "https://a.org/x", "mirrors": ["pkg:pypi/a@1#x"]}, "pkg:pypi/a@1#x is not one"),
+        ({"url": "https://a.org/x.zip#a", "mirrors": ["https://b.org/x.zip#a"]}, "mirrors without '#'"),
+        ({"url": "s3://a/*", "mirrors": ["https://b.org/x"]}, "all have a wildcard, or none of them"),
         ("/data/a.csv", "would hold on this machine only"),
         ("~/a.csv", "would hold on this machine only"),
         ("pkg:pypi/", "missing the required name"),
@@ -58,7 +129,9 @@ def test_what_cannot_be_fetched_is_refused_with_the_fix(value: object, message: 
 
 
 def test_importing_the_stage_is_light() -> None:
-    heavy = "{'unearth', 'packageurl', 'httpx2', 'packaging', 'tarfile', 'torch', 'pandas', 'numpy'}"
+    heavy = (
+        "{'unearth', 'packageurl', 'httpx2', 'fsspec', 'zstandard', 'packaging', 'tarfile', 'torch', 'pandas', 'numpy'}"
+    )
     code = f"import sys, stages.fetch; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -16,7 +16,7 @@ SPECS = (
     ArraySpec("encoded.dense", "dense", ("a", "b", "c"), 3),
     ArraySpec("encoded.index_0", "index", ("d",), 5),
     ArraySpec("encoded.set_1", "set", ("e",), 1025),
-    ArraySpec("encoded.image_2", "image", ("f",), 9 * 7, (1, 9, 7), 0.4, 0.3),
+    ArraySpec("encoded.image_2", "image", ("f",), 9 * 7, (1, 9, 7), (0.4,), (0.3,)),
 )
 OPTIONS: dict[str, dict[str, Any]] = {
     "prior": {},

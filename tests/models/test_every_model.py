@@ -1,6 +1,7 @@
 """One contract for every model of stages/models, and an independent prediction for each."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,8 +12,9 @@ from stages.contract.loader import choose, seam
 from stages.core.arrays import ArraySpec
 from stages.core.errors import ContractError
 from stages.core.graph import run
+from stages.models import linear
 from stages.models._layers import Flat, Set
-from stages.training import fit, suits
+from stages.training import Recipe, fit, suits
 
 NAMES = ("bag", "boosting", "convnet", "linear", "mlp", "prior")
 NETWORKS = ("bag", "convnet", "mlp")
@@ -35,7 +37,7 @@ def test_each_model_is_tested_here():
 @EVERY
 def test_a_model_says_what_may_be_declared_and_what_it_takes(name):
     module = choose("models", name, "")
-    assert set(module.SUITS) <= {"dense", "index", "set", "image"}
+    assert set(module.SUITS) <= {"dense", "index", "set", "tokens", "image"}
     assert module.Options()
     assert hasattr(module, "build") != hasattr(module, "fit")
     assert inspect.getdoc(module)
@@ -99,12 +101,26 @@ def test_no_path_is_left_in_the_graph(name, fitted):
 @EVERY
 def test_an_array_of_a_kind_that_a_model_cannot_take_is_refused(name, problem, splits, options):
     everything, own = problem("mlp", 3), choose("models", name, "").SUITS
-    assert suits(name, everything.specs) == (len(own) == 4)
-    if len(own) < 4:
+    assert suits(name, everything.specs) == ("set" in own)
+    if "set" not in own:
         with pytest.raises(
             ContractError, match=f"the model '{name}' takes arrays of the kinds dense, index; e is of the kind set"
         ):
             fit(name, options(name), everything, splits(3), recipe=None)
+
+
+@EVERY
+def test_a_sequence_is_refused_with_the_way_out_by_a_model_that_reads_none(name, problem, splits, options):
+    sequence = ArraySpec("encoded.tokens_0", "tokens", ("body",), 40)
+    given = replace(problem(name, 3), specs=(sequence,))
+    if "tokens" in choose("models", name, "").SUITS:
+        arrays = {**splits(3)["train"], "encoded.tokens_0": np.zeros((61, 5), np.int32)}
+        rows = {"encoded.tokens_0": np.zeros((4, 2), np.int64)}
+        assert fit(name, options(name), given, {"train": arrays}, recipe=Recipe()).predict(rows).shape == (4, 3)
+    else:
+        way_out = r"body is of the kind tokens. Choose .*, or declare features.by_column.<column>.kind: set"
+        with pytest.raises(ContractError, match=way_out):
+            fit(name, options(name), given, splits(3), recipe=None)
 
 
 # What each model must predict
@@ -235,9 +251,16 @@ def test_a_set_is_the_sum_of_its_embeddings_over_the_root_of_their_number():
     np.testing.assert_allclose(found[:, 0], [18.0, 7.0, 0.0, 4 / 2**0.5])
 
 
-def test_pixels_are_standardised_by_the_mean_and_deviation_of_training():
-    spec = ArraySpec("p", "image", ("f",), 2, (1, 1, 2), 0.4, 0.2)
+def test_pixels_are_standardised_by_the_mean_and_deviation_of_their_channel_in_training():
+    spec = ArraySpec("p", "image", ("f",), 2, (1, 1, 2), (0.4,), (0.2,))
     np.testing.assert_allclose(Flat(spec)(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)), [[-2.0, 3.0]], atol=1e-6)
+    spec = ArraySpec("p", "image", ("f",), 6, (3, 1, 2), (0.4, 0.0, 1.0), (0.2, 1.0, 0.5))
+    picture = np.array([[[[0, 255]], [[0, 255]], [[0, 255]]]], np.uint8)
+    expected = np.array([[-2.0, 3.0, 0.0, 1.0, -2.0, 0.0]])
+    np.testing.assert_allclose(Flat(spec)(torch.from_numpy(picture)), expected, atol=1e-6)
+    np.testing.assert_allclose(linear.design(spec, picture), expected, atol=1e-6)
+    drawn = linear.draw({"p": np.eye(6), "bias": np.zeros(6)}, [spec], 6)
+    np.testing.assert_allclose(run(drawn, {"p": picture})["outputs"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
