@@ -3,6 +3,7 @@
 A row that cannot be read has `_problem`; `_source` says where each came from.
 """
 
+import codecs
 import csv
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+AUTO = "auto"
+SAMPLE_CHARS = 64 << 10
 Row = dict[str, Any]
 
 
@@ -43,13 +46,13 @@ def check_columns(path: Path, found: Sequence[str], columns: Sequence[Mapping[st
 
 def read_csv(reader: Mapping[str, Any], path: Path, columns: Sequence[Mapping[str, Any]]) -> list[Row]:
     """Rows as text, in the encoding and with the marks that training read."""
-    encoding = reader.get("encoding", "utf-8")
-    encoding = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else reader.get("delimiter", ",")
+    encoding = settle_encoding(reader.get("encoding", "utf-8"), path)
     found: list[Row] = []
     try:
         with path.open(encoding=encoding, newline="") as file:
-            lines = csv.reader(file, delimiter=delimiter, quotechar=reader.get("quote", '"'))
+            sample = file.read(SAMPLE_CHARS)
+            file.seek(0)
+            lines = csv.reader(file, **settle_dialect(reader, path, sample))
             header = next(lines, [])
             check_columns(path, header, columns)
             for number, line in enumerate((line for line in lines if line), 1):
@@ -62,6 +65,33 @@ def read_csv(reader: Mapping[str, Any], path: Path, columns: Sequence[Mapping[st
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as {encoding} CSV: {error}") from None
     return found
+
+
+def settle_encoding(declared: str, path: Path) -> str:
+    """Where training detected it (`auto`): the byte order mark's, UTF-8 where it is valid, else Western."""
+    if declared.lower() in ("utf-8", "utf8"):
+        return "utf-8-sig"
+    if declared != AUTO:
+        return declared
+    content = path.read_bytes()
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    try:
+        content.decode("utf-8-sig")
+        return "utf-8-sig"
+    except UnicodeDecodeError:
+        return "cp1252"
+
+
+def settle_dialect(reader: Mapping[str, Any], path: Path, sample: str) -> dict[str, Any]:
+    """The marks that training read, as csv.reader takes them; an empty quote means that no value is quoted."""
+    quote = reader.get("quote", '"')
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else reader.get("delimiter") or ","
+    if delimiter == AUTO:
+        first = sample.partition("\n")[0]
+        delimiter = max(",;\t|", key=first.count)
+    quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
+    return {"delimiter": delimiter, "quotechar": '"' if quote == AUTO else quote or None, "quoting": quoting}
 
 
 def read_json(path: Path, columns: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -10,6 +10,10 @@ from stages.contract import STAGES
 ROOT = Path(__file__).parent.parent
 SEAMS = {"columns", "models", "targets", "training", "compression", "statistics", "duplicates"}
 SHARED = {"contract", "core"}
+# A tool that a person runs beside the stages: it drafts for all of them, so it may ask any of them. `contract` calls
+# it as a command, and only there; nothing else knows it.
+TOOLS = {"draft"}
+LENDS_TOOLS = {"stages/contract/__main__.py"}
 ONLY_IN = {
     "prefect": ["flows/"],
     "great_expectations": ["stages/validate/"],
@@ -62,11 +66,15 @@ def broken(path: str, text: str) -> list[str]:
             found.append(f"{path}: {here} imports {there}")
         if here in SHARED and (there in SEAMS | {*STAGES} | {"flows", "serving"}):
             found.append(f"{path}: {here} imports {there}")
+        if there in TOOLS and here not in TOOLS and path not in LENDS_TOOLS:
+            found.append(f"{path} imports the tool {there}")
+        if here in TOOLS and there == "flows":
+            found.append(f"{path}: {here} imports {there}")
         if here == "serving" and top in ("stages", "flows"):
             found.append(f"{path}: serving imports {name}")
         if top == "flows" and here != "flows":
             found.append(f"{path} imports {name}")
-        if top == "serving" and here not in ("serving", "columns", "ingest", "package"):
+        if top == "serving" and here not in ("serving", "columns", "ingest", "package", "draft"):
             found.append(f"{path} imports {name}")
     return sorted(set(found))
 
@@ -93,6 +101,9 @@ def test_every_file_keeps_the_rules() -> None:
         ("stages/models/linear.py", "from stages import train"),
         ("stages/contract/loader.py", "from flows.run import run"),
         ("stages/examples/split.py", "from ..train import main"),
+        ("stages/clean/rows.py", "from stages.draft import draft"),
+        ("stages/contract/loader.py", "from stages.draft import draft"),
+        ("stages/draft/guess.py", "import torch"),
     ],
 )
 def test_a_planted_fault_is_found(path: str, text: str) -> None:

@@ -118,7 +118,9 @@ def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, 
     labelled = labelled.append_column("_group", pa.array(groups, pa.int64()))
     splits = {name: labelled.filter(pa.array(sides == place)) for place, name in enumerate(SIDES)}
     report["splits"] = {name: judge.describe(part, contract) for name, part in splits.items()}
-    reasons = reasons + leaks.blocked(report, section.leaks) + judge.judge(splits, contract, section.leaks)
+    reasons += emptied(report, section)
+    reasons += leaks.blocked(report, section.leaks)
+    reasons += judge.judge(splits, contract, section.leaks)
     return splits, {"passed": not reasons, "reasons": reasons, **report}, listing
 
 
@@ -128,6 +130,24 @@ def ids_of(contract: Contract) -> list[str]:
 
 def has_null(table: pa.Table, contract: Contract) -> bool:
     return bool(table.column(contract.target.column).null_count)
+
+
+def emptied(report: Mapping[str, Any], section: Section) -> list[str]:
+    """Why a split by time has a side without rows, where its gaps are the cause."""
+    empty = [name for name, part in report["splits"].items() if not part["rows"]]
+    if not empty or section.split.by != "time" or not report["split"]["left_out"]:
+        return []
+    dated = section.time == AS_OF and section.as_of
+    days = section.split.gap_days or (section.as_of.horizon if dated and section.as_of else 0)
+    fix = (
+        f"Take more dates, or dates further apart (as_of.every_days: {days})"
+        if dated
+        else "Lower gap_days, or take records of a longer time"
+    )
+    return [
+        f"{' and '.join(empty)} has no row: {report['split']['left_out']:,} of {report['examples']:,} were left out: "
+        f"each side begins {days} days after the one before it ends. {fix}"
+    ]
 
 
 def promise(section: Section) -> dict[str, Any]:

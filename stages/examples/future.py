@@ -62,7 +62,8 @@ def reasons(query: Path, records: pa.Table, derived: pa.Table, as_of: datetime, 
 
 def differences(before: pa.Table, after: pa.Table, ids: Sequence[str], shown: Sequence[str]) -> list[str]:
     """How two tables differ, in words. Their order does not count: rows are matched by `ids` where these are unique."""
-    if np.array_equal(*(np.sort(hash_lane(table, before.column_names)) for table in (before, after))):
+    one, two = (np.sort(hash_lane(table, before.column_names)) for table in (before, after))
+    if np.array_equal(one, two):
         return []
     one, two = (hash_lane(table, ids) for table in (before, after))
     if not ids or len(np.unique(one)) < len(one) or len(np.unique(two)) < len(two):

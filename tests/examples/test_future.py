@@ -195,6 +195,14 @@ def test_forward_in_time_no_label_of_train_reaches_into_the_time_of_a_later_side
         assert len(pairs) == len({who for who, _ in pairs}) == len({group for _, group in pairs})
 
 
+def test_dates_too_close_for_their_horizon_leave_no_training_rows_and_the_verdict_says_why(tmp_path):
+    dates = {"time": "when", "days_before_end": 30, "every_days": 10, "count": 3}
+    reasons = made(tmp_path, SOUND, as_of=dates, split={"by": "time"}, leaks={"duplicates": "drop"})[1]["reasons"]
+    assert reasons[0].startswith("train and validation has no row: ")
+    assert "each side begins 30 days after the one before it ends" in reasons[0]
+    assert "dates further apart (as_of.every_days: 30)" in reasons[0]
+
+
 def test_dates_before_the_first_record_are_refused_with_how_many_are_possible():
     with pytest.raises(
         DataError, match=r"reaches back to 2019-12-01.*At most count: 4 is possible with every_days: 60"

@@ -392,6 +392,8 @@ def test_joined_rows_never_leak_and_appended_rows_move_only_what_they_join(rows,
     sides = by_place(uniform(groups, seed), Split(validation=0.3, test=0.3))
     for column in columns:
         assert not leaking.across(column, sides)[0].any()
+    backwards = leaking.together(*(column[::-1] for column in columns))
+    assert backwards[::-1].tolist() == groups.tolist(), "the order of the rows decides nothing"
     # Rows that are joined to none of the old ones change no group.
     more = [np.concatenate([column, np.array([10**6, 10**6 + 1])]) for column in columns]
     assert leaking.together(*more)[: len(rows)].tolist() == groups.tolist()
@@ -458,6 +460,14 @@ def test_a_number_that_gives_the_number_away_is_refused(how):
     (reason,) = make(delays(arrival=GIVEN_AWAY[how]), given, Path())[1]["reasons"]
     assert reason.startswith("arrival alone predicts delay with an R² (of ranks) of 0.99") or "of 1.000" in reason
     assert "Mark it input: false" in reason
+
+
+def test_a_formula_is_seen_in_a_hundred_rows_already_and_noise_in_none():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=100)
+    ranks = judging.ranks(pa.array(values**3 + 5))
+    assert judging.number_score(declare("c", {"type": "number"}), pa.array(values), ranks) > 0.99
+    assert judging.number_score(declare("c", {"type": "number"}), pa.array(rng.normal(size=100)), ranks) < 0.2
 
 
 def test_a_category_that_gives_the_number_away_is_refused():
