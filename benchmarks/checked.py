@@ -18,10 +18,9 @@ PIPELINE = "delays"
 
 
 def suite() -> list[dict[str, Any]]:
+    from stages.contract import load
     from stages.validate.section import Section
     from stages.validate.suite import derive_suite
-
-    from stages.contract import load
 
     contract = load(Path("params.yaml"), PIPELINE)
     return list(derive_suite(contract.columns, contract.section("validate", Section)))

@@ -56,9 +56,11 @@ def write_failing(folder: Path, columns: Mapping[str, Any], broken: Sequence[tup
 
 
 def take(path: Path, rows: Sequence[int]) -> pa.Table:
-    """Some rows of a part, batch by batch."""
+    """Some rows of a part, in their order, batch by batch."""
     pieces, start = [], 0
     for table in parts.batches([path]):
+        if start > rows[-1]:
+            break
         within = [row - start for row in rows if start <= row < start + table.num_rows]
         if within:
             pieces.append(table.take(pa.array(within, pa.int64())))
