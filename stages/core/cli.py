@@ -86,7 +86,7 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
     try:
         yield
     except Exception as raised:
-        error = DiskFull(raised) if is_full(raised) else raised
+        error = disk_full(raised) if is_full(raised) else raised
         kind = type(error).__name__ if isinstance(error, IngotError) else "Crash"
         message = str(error) if isinstance(error, IngotError) else f"{type(error).__name__}: {error}"
         with suppress(OSError):  # on a full disk the sentence is said all the same
@@ -99,8 +99,16 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
 
 def is_full(error: Exception) -> bool:
     """True where a disk or a quota was at its end; pyarrow says so in its text alone."""
+    if isinstance(error, IngotError):
+        return False
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return full or "No space left on device" in str(error)
+
+
+def disk_full(cause: Exception) -> DiskFull:
+    return DiskFull(
+        f"the disk is full: {cause}. Free space there, then run this again: what was there before is untouched"
+    )
 
 
 def peak_memory_mb() -> int:

@@ -44,11 +44,6 @@ class TrainingError(IngotError):
 class DiskFull(IngotError):
     exit_code = 7
 
-    def __init__(self, cause: Exception) -> None:
-        super().__init__(
-            f"the disk is full: {cause}. Free space there, then run this again: what was there before is untouched"
-        )
-
 
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """' Did you mean …?' when one of `allowed` is close to `word`, else the empty string."""

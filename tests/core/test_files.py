@@ -270,6 +270,7 @@ def test_every_kind_of_error_has_its_own_exit_code_and_leaves_its_kind(shop, tmp
         assert not (tmp_path / "out").exists()
     assert codes == {
         "IngotError": 1, "ContractError": 2, "SourceError": 3, "DataError": 4, "RefusedError": 5, "TrainingError": 6,
+        "DiskFull": 7,
     }  # fmt: skip
 
 

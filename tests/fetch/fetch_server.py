@@ -117,6 +117,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         fault: Any = None,
         sized: bool = True,
     ) -> None:
+        sent = body[: fault[1]] if fault and fault[0] == "cut" else body[:100_000] if fault else body
+        range_, authorization = (self.headers.get(name, "") for name in ("Range", "Authorization"))
+        self.web.asked.append(Asked(path, range_, status, len(sent), authorization))  # before the client hears of it
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -126,9 +129,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self.send_header("Connection", "close")
         self.end_headers()
-        sent = body[: fault[1]] if fault and fault[0] == "cut" else body[:100_000] if fault else body
-        range_, authorization = (self.headers.get(name, "") for name in ("Range", "Authorization"))
-        self.web.asked.append(Asked(path, range_, status, len(sent), authorization))
         self.wfile.write(sent)
         if fault and fault[0] == "pause":
             self.wfile.flush()

@@ -96,6 +96,8 @@ def command_of_clean(project: Path, out: Path) -> list[str]:
         "retail",
         "--records",
         str(records),
+        "--sources",
+        str(project / "sources" / "retail"),
         "--out",
         str(out),
         "--params",
