@@ -120,17 +120,20 @@ def with_duckdb(files: list[str], out: Path) -> int:
         f"""COPY (SELECT DISTINCT {", ".join(COLUMNS)} FROM typed WHERE NOT ({broken}))
         TO '{out / "table.parquet"}' (COMPRESSION zstd, COMPRESSION_LEVEL 1)"""
     )
-    return int(connection.sql(f"SELECT count(*) FROM '{out / 'table.parquet'}'").fetchone()[0])  # type: ignore[index]
+    return int(connection.sql(f"SELECT count(*) FROM '{out / 'table.parquet'}'").fetchall()[0][0])
 
 
 def with_ingot(files: list[str], out: Path) -> int:
     """The stage's own function, with an empty store."""
     from stages.clean import clean
     from stages.contract import load
+    from stages.core.files import write_json
 
     (out / "table").mkdir()
     folder = Path(files[0]).parent.parent
-    return int(clean(folder, load(Path("params.yaml"), "delays"), out, out)["kept"])
+    report = clean(folder, load(Path("params.yaml"), "delays"), out, out)
+    write_json(out / "report.json", report)
+    return int(report["kept"])
 
 
 CONTENDERS: dict[str, Callable[[list[str], Path], int]] = {

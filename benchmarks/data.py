@@ -71,7 +71,7 @@ def clean(records: Path, work: Path, repeats: int, names: list[str]) -> Results:
     kept = {name: {result["kept"] for result in found} for name, found in results.items()}
     if len(set.union(*kept.values())) != 1:
         raise SystemExit(f"the contenders kept different numbers of rows: {kept}")
-    print(f"\n{next(iter(kept.values()))} rows kept by each; {same_rejects(folders)}")
+    print(f"\n{next(iter(next(iter(kept.values())))):,} rows kept by each; {same_rejects(folders)}")
     return results
 
 
@@ -90,7 +90,7 @@ def small(work: Path, repeats: int) -> Results:
     ratios(cleaned)
     checked = in_turn(
         {name: ["benchmarks.alone", "benchmarks.checked", name, str(records), str(work / f"checked-{name}")]
-         for name in ("pandas", "ingot")}, max(3, repeats // 2),
+         for name in ("pandas", "pandas-undated", "ingot")}, max(3, repeats // 2),
     )  # fmt: skip
     table(f"Clean and validate, {rows:,} rows (pandas: with Great Expectations on the whole frame)", checked, rows)
     ratios(checked)

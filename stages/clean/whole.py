@@ -68,11 +68,9 @@ def loader(
     """The keys of one part's rows; of those that went already, none is equal to any other."""
 
     def load(part: int) -> Keys:
-        first = np.load(folders[part] / f"{key}.npy", mmap_mode="r")
+        first = np.load(folders[part] / f"{key}.npy")
         gone = np.flatnonzero(~removed[part].kept)
-        if len(gone):
-            first = np.array(first)
-            first[gone] = gone
+        first[gone] = gone
 
         def second(rows: np.ndarray) -> np.ndarray:
             hashed = hash_lane(take(folders[part], names, rows), names, 1)
@@ -87,7 +85,7 @@ def loader(
 def take(folder: Path, names: Sequence[str], rows: np.ndarray) -> pa.Table:
     """Some columns of some rows of a part; `rows` is sorted."""
     pieces, start = [], 0
-    with pa.memory_map(str(folder / "typed.arrow")) as file:
+    with pa.OSFile(str(folder / "typed.arrow")) as file:  # mapped pages would count as ours
         reader = pa.ipc.open_file(file)
         for place in range(reader.num_record_batches):
             batch = reader.get_batch(place).select(list(names))
@@ -98,6 +96,10 @@ def take(folder: Path, names: Sequence[str], rows: np.ndarray) -> pa.Table:
         return pa.concat_tables(pieces).combine_chunks()
 
 
+def sizes_of(removed: Sequence[Removed]) -> list[int]:
+    return [len(part.merged) for part in removed]
+
+
 def mark(twins: Twins, chosen: np.ndarray, masks: Sequence[np.ndarray]) -> None:
     for part in np.unique(twins.part[chosen]):
         masks[part][twins.row[chosen & (twins.part == part)]] = True
@@ -106,7 +108,7 @@ def mark(twins: Twins, chosen: np.ndarray, masks: Sequence[np.ndarray]) -> None:
 def exact(
     folders: Sequence[Path], section: Section, columns: Mapping[str, Any], removed: Sequence[Removed]
 ) -> dict[str, Any]:
-    twins = find_twins(loader(folders, "rows", list(columns), removed), len(folders))
+    twins = find_twins(loader(folders, "rows", list(columns), removed), sizes_of(removed))
     later = twins.later()
     if section.duplicates == "merge":
         mark(twins, later, [item.merged for item in removed])
@@ -119,7 +121,7 @@ def count_groups(group: np.ndarray) -> int:
 
 def same_key(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
     assert section.key is not None
-    twins = find_twins(loader(folders, "key", section.key.columns, removed), len(folders))
+    twins = find_twins(loader(folders, "key", section.key.columns, removed), sizes_of(removed))
     others = twins.later() if section.key.keep == "first" else twins.earlier()
     if section.key.then == "merge":
         mark(twins, others, [item.merged for item in removed])
@@ -132,7 +134,7 @@ def contradictions(
     folders: Sequence[Path], section: Section, inputs: Sequence[str], removed: Sequence[Removed]
 ) -> dict[str, Any]:
     """Groups of rows with the same inputs of which at least two have labels that differ."""
-    twins = find_twins(loader(folders, "inputs", inputs, removed), len(folders))
+    twins = find_twins(loader(folders, "inputs", inputs, removed), sizes_of(removed))
     labels = np.zeros(len(twins.row), np.uint64)
     known = np.zeros(len(twins.row), bool)
     for part in np.unique(twins.part):

@@ -56,7 +56,7 @@ def write_file(source: Path, places: range, row: int, sound: np.ndarray, path: P
 
     Returns how many values are missing in each column.
     """
-    with pa.memory_map(str(source)) as file:
+    with pa.OSFile(str(source)) as file:  # mapped pages would count as ours
         reader = pa.ipc.open_file(file)
         missing = Counter[str](dict.fromkeys(reader.schema.names, 0))
         with parts.Writer(path, reader.schema) as writer:

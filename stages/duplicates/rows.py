@@ -149,12 +149,24 @@ class Twins:
         return np.concatenate([self.group[1:] == self.group[:-1], np.zeros(min(1, len(self.group)), bool)])
 
 
-def find_twins(load: Callable[[int], Keys], num_parts: int) -> Twins:
-    """`load(part)` gives the keys of one part. Memory: 8 bytes a row, and 40 a row that is not alone."""
-    twice = repeated(np.concatenate([np.empty(0, np.uint64), *(load(part).first for part in range(num_parts))]))
+def gather(load: Callable[[int], Keys], sizes: Sequence[int]) -> np.ndarray:
+    """Lane 0 of all parts, in one array."""
+    lane, end = np.empty(sum(sizes), np.uint64), 0
+    for part, size in enumerate(sizes):
+        lane[end : end + size] = load(part).first
+        end += size
+    return lane
+
+
+def find_twins(load: Callable[[int], Keys], sizes: Sequence[int]) -> Twins:
+    """`load(part)` gives the keys of one part, which has so many rows.
+
+    Memory: 8 bytes a row, one part's keys besides, and 40 bytes a row that is not alone.
+    """
+    twice = repeated(gather(load, sizes))
     firsts, seconds = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
     parts, rows = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for part in range(num_parts if len(twice) else 0):
+    for part in range(len(sizes) if len(twice) else 0):
         keys = load(part)
         found = among(keys.first, twice)
         firsts.append(keys.first[found])
