@@ -6,6 +6,7 @@ What a part gives depends on nothing but the part, the columns and this code, so
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.clean.corrections import MASKED
+from stages.clean.typed import TypedWriter
 from stages.columns import module_of
 from stages.core import parts
 from stages.core.files import write_json
@@ -61,15 +63,14 @@ class Piece:
 
 
 def clean_part(batches: Iterator[pa.Table], task: Task, out: Path) -> None:
-    """Write `typed.arrow`, `rejects.parquet`, `rejected.npy` (rows), one `.npy` for each summary, and `counts.json`."""
+    """Write typed streams, `rejects.parquet`, `rejected.npy` (rows), one `.npy` a summary, and `counts.json`."""
     rules, clipped = Counter[str](), Counter[str]()
     rejected: list[np.ndarray] = []
     summaries: defaultdict[str, list[np.ndarray]] = defaultdict(list)
-    writer, start = None, 0
-    with pa.OSFile(str(out / "typed.arrow"), "wb") as file, parts.Writer(out / "rejects.parquet") as rejects:
+    typed, start = TypedWriter(out), 0
+    with closing(typed), parts.Writer(out / "rejects.parquet") as rejects:
         for size, piece in in_order(batches, task):
-            writer = writer or pa.ipc.new_file(file, piece.typed.schema)
-            writer.write_table(piece.typed)
+            typed.write(piece.typed)
             rejects.write(piece.rejects)
             rejected.append(piece.rejected + start)
             for name, found in piece.summaries.items():
@@ -77,14 +78,12 @@ def clean_part(batches: Iterator[pa.Table], task: Task, out: Path) -> None:
             rules.update(piece.rules)
             clipped.update(piece.clipped)
             start += size
-        if writer is not None:
-            writer.close()
     gone = np.concatenate(rejected)
     np.save(out / "rejected.npy", gone)
     for name, pieces in summaries.items():
         np.save(out / f"{name}.npy", np.concatenate(pieces))
-    counts = {"records": start, "sound": start - len(gone), "rules": dict(rules), "clipped": dict(clipped)}
-    write_json(out / "counts.json", counts)
+    counts = {"records": start, "sound": start - len(gone), "files": typed.rows}
+    write_json(out / "counts.json", {**counts, "rules": dict(rules), "clipped": dict(clipped)})
 
 
 def in_order(batches: Iterator[pa.Table], task: Task) -> Iterator[tuple[int, Piece]]:
@@ -117,7 +116,7 @@ def clean_batch(records: pa.Table, task: Task) -> Piece:
         table = table.filter(pa.array(sound))
     rejected = np.flatnonzero(~sound)
     return Piece(
-        plain(table),
+        table,
         mark(records.take(pa.array(rejected)), name_rules(broken, rejected), task.columns),
         rejected,
         summarise(table, task),
@@ -137,7 +136,7 @@ def summarise(table: pa.Table, task: Task) -> dict[str, np.ndarray]:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Dictionaries of words as words: each part of a table has one schema, whatever it was read from."""
+    """Dictionaries of words as words."""
     for place, field in enumerate(table.schema):
         if pa.types.is_dictionary(field.type):
             table = table.set_column(place, field.name, table.column(place).cast(field.type.value_type))

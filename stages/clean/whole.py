@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from stages.clean import typed
+from stages.clean.rows import plain
 from stages.clean.section import Section
 from stages.core.files import read_json
 from stages.duplicates import near
@@ -85,15 +87,13 @@ def loader(
 def take(folder: Path, names: Sequence[str], rows: np.ndarray) -> pa.Table:
     """Some columns of some rows of a part; `rows` is sorted."""
     pieces, start = [], 0
-    with pa.OSFile(str(folder / "typed.arrow")) as file:  # mapped pages would count as ours
-        reader = pa.ipc.open_file(file)
-        for place in range(reader.num_record_batches):
-            batch = reader.get_batch(place).select(list(names))
+    for path in typed.files(folder):
+        for batch in typed.read(path):
             here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + batch.num_rows)]
             if len(here):
-                pieces.append(pa.Table.from_batches([batch.take(pa.array(here - start))]))
+                pieces.append(plain(batch.select(list(names)).take(pa.array(here - start))))
             start += batch.num_rows
-        return pa.concat_tables(pieces).combine_chunks()
+    return pa.concat_tables(pieces).combine_chunks()
 
 
 def sizes_of(removed: Sequence[Removed]) -> list[int]:
@@ -168,10 +168,9 @@ def nearly(folders: Sequence[Path], item: Any, declared: Any, removed: Sequence[
 
 
 def column(folder: Path, name: str) -> pa.Array:
-    """One typed column of a part's sound rows, mapped from the store and not copied."""
-    with pa.memory_map(str(folder / "typed.arrow")) as file:
-        values = pa.ipc.open_file(file).read_all().column(name)
-        return values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+    """One typed column of a part's sound rows."""
+    batches = [batch.select([name]) for path in typed.files(folder) for batch in typed.read(path)]
+    return pa.concat_tables(batches).column(name).combine_chunks()
 
 
 def outliers(folders: Sequence[Path], name: str, limits: Any, removed: Sequence[Removed]) -> dict[str, Any]:

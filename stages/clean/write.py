@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.clean import typed
 from stages.clean.rows import THREADS, Part, mark, name_rules
 from stages.clean.whole import Removed
 from stages.core import parts, store
 from stages.core.files import read_json, write_json
-
-BATCHES_A_FILE = 8  # a million rows: large parts are written, and later read, side by side
 
 
 def write_part(
@@ -25,22 +24,11 @@ def write_part(
     gone = np.flatnonzero(~sound)
     key, kind = store.key(part.key, gone.tolist(), code=("core/parts.py",), libraries=store.DATA), f"table/{pipeline}"
     if not kept.has(kind, key):
-        source = part.folder / "typed.arrow"
-        with pa.memory_map(str(source)) as file:
-            reader = pa.ipc.open_file(file)
-            sizes = [reader.get_batch(place).num_rows for place in range(reader.num_record_batches)]
-        starts = range(0, max(len(sizes), 1), BATCHES_A_FILE)  # one file at least
+        sources, sizes = typed.files(part.folder), read_json(part.folder / "counts.json")["files"]
         with kept.put(kind, key) as folder, ThreadPoolExecutor(THREADS) as pool:
             jobs = [
-                pool.submit(
-                    write_file,
-                    source,
-                    range(start, min(start + BATCHES_A_FILE, len(sizes))),
-                    sum(sizes[:start]),
-                    sound,
-                    folder / f"{start // BATCHES_A_FILE:04d}.parquet",
-                )
-                for start in starts
+                pool.submit(write_file, source, sound[sum(sizes[:place]) :], folder / f"{place:04d}.parquet")
+                for place, source in enumerate(sources)
             ]
             missing = Counter[str]()
             for job in jobs:
@@ -51,22 +39,20 @@ def write_part(
     return key, read_json(kept.path(kind, key) / "counts.json")
 
 
-def write_file(source: Path, places: range, row: int, sound: np.ndarray, path: Path) -> dict[str, int]:
-    """Some batches of a part, the first of which begins at `row`, without the rows that went, as one file.
+def write_file(source: Path, sound: np.ndarray, path: Path) -> dict[str, int]:
+    """One typed stream without the rows that went, as one file; `sound` begins with its rows.
 
     Returns how many values are missing in each column.
     """
-    with pa.OSFile(str(source)) as file:  # mapped pages would count as ours
-        reader = pa.ipc.open_file(file)
-        missing = Counter[str](dict.fromkeys(reader.schema.names, 0))
-        with parts.Writer(path, reader.schema) as writer:
-            for place in places:
-                batch = pa.Table.from_batches([reader.get_batch(place)])
-                stays = sound[row : row + batch.num_rows]
-                row += batch.num_rows
-                batch = batch if stays.all() else batch.filter(pa.array(stays))
-                writer.write(batch)
-                missing.update({name: batch.column(name).null_count for name in batch.column_names})
+    schema, row = typed.schema(source), 0
+    missing = Counter[str](dict.fromkeys(schema.names, 0))
+    with parts.Writer(path, schema, arrow_types=False) as writer:
+        for batch in typed.read(source):
+            stays = sound[row : row + batch.num_rows]
+            row += batch.num_rows
+            batch = batch if stays.all() else batch.filter(pa.array(stays))
+            writer.write(batch)
+            missing.update({name: batch.column(name).null_count for name in batch.column_names})
     return dict(missing)
 
 

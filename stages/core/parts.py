@@ -61,17 +61,23 @@ def encodings(schema: pa.Schema) -> dict[str, Any]:
 
 
 class Writer:
-    """A Parquet file that takes its schema from the first table, unless one is given."""
+    """A Parquet file that takes its schema from the first table, unless one is given.
 
-    def __init__(self, path: Path, schema: pa.Schema | None = None) -> None:
-        self.path = path
-        self.writer = pq.ParquetWriter(path, schema, **COMPRESSION, **encodings(schema)) if schema else None
+    Without `arrow_types` it is read back with Parquet's own: dictionaries of words as words.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema | None = None, *, arrow_types: bool = True) -> None:
+        self.path, self.arrow_types = path, arrow_types
+        self.writer = self.begin(schema) if schema else None
 
     def write(self, table: pa.Table) -> None:
         if self.writer is None:
-            self.writer = pq.ParquetWriter(self.path, table.schema, **COMPRESSION, **encodings(table.schema))
+            self.writer = self.begin(table.schema)
         if table.num_rows:
             self.writer.write_table(table)
+
+    def begin(self, schema: pa.Schema) -> pq.ParquetWriter:
+        return pq.ParquetWriter(self.path, schema, **COMPRESSION, **encodings(schema), store_schema=self.arrow_types)
 
     def close(self) -> None:
         if self.writer is not None:
