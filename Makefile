@@ -11,7 +11,7 @@ export PREFECT_HOME := $(CURDIR)/.prefect
 READY := .venv/.ready
 JOBS ?= 2
 
-.PHONY: help run all plan flow results test test-slow check check-contract format clean
+.PHONY: help run all plan flow results test test-slow benchmark check check-contract format clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -37,6 +37,10 @@ test: $(READY) ## the default tests, a few minutes
 
 test-slow: $(READY) ## the slow tests: real registries, a real Prefect server, full pipelines
 	python -m pytest -q -m slow
+
+benchmark: $(READY) ## speed and memory of the data stages beside pandas, Polars and DuckDB (minutes; needs a quiet machine)
+	test -d data/raw/delays || python -m stages.fetch --pipeline delays --lock sources/delays/lock.json --out data/raw/delays
+	python -m benchmarks.data
 
 check: $(READY) ## ruff, mypy --strict, and the contract
 	ruff check .

@@ -1,7 +1,7 @@
 """Speed and memory of the data stages on `delays`: `python -m benchmarks.data [--large] [--repeats N]`.
 
 What is printed is what docs/benchmarks.md shows. `--large` adds ten times as many rows, in 100 partitions.
-Needs `data/raw/delays` (`python -m stages.fetch …`, or `dvc repro fetch@delays`).
+Needs `data/raw/delays`, which `make benchmark` fetches.
 """
 
 import argparse
@@ -132,7 +132,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to keep every single run")
     arguments = parser.parse_args()
     if not RAW.exists():
-        raise SystemExit(f"{RAW.relative_to(ROOT)} does not exist. Run `dvc repro fetch@delays`")
+        raise SystemExit(f"{RAW.relative_to(ROOT)} does not exist. Run `make benchmark`, or\n"
+            "python -m stages.fetch --pipeline delays --lock sources/delays/lock.json --out data/raw/delays")
     print(machine(), flush=True)
     work = Path(tempfile.mkdtemp(prefix="ingot-benchmark-"))
     try:
