@@ -165,7 +165,7 @@ def fit(records: pa.Table, schema: pa.Schema) -> pa.Table:
         return records
     try:
         return records.cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except pa.ArrowException as error:
         changed = [
             f"{item.name} is {records.schema.field(item.name).type}, {item.type} before"
             for item in schema
