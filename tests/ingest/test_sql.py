@@ -124,7 +124,9 @@ def test_a_live_column_without_a_value_in_the_first_rows_is_read_as_text(live, v
 
 
 def test_values_of_no_common_type_are_named_by_their_types_alone():
-    with pytest.raises(DataError, match=r"column 'a' holds int and str, which fit no common type\. Write CAST") as caught:
+    with pytest.raises(
+        DataError, match=r"column 'a' holds int and str, which fit no common type\. Write CAST"
+    ) as caught:
         sql.to_array([7, "late"], "a")
     assert "late" not in str(caught.value)
 
