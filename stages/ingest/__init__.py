@@ -8,7 +8,7 @@ from the store.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -47,18 +47,19 @@ LIBRARIES = (
     "sqlalchemy",
     "zstandard",
 )
-CODE = ("ingest", "serving/mail.py")
+CODE = ("ingest", "core/parts.py", "serving/mail.py")
 
 
 @dataclass(frozen=True)
 class About:
     """What a format's `about(raw, options)` says of all raw files together, before any part is read.
 
-    `key` goes into the key of every part, and `state` to `read` as `raw.state`. `live` says why the source is no
+    `key` goes into the key of every part, `part_key(names)` into that of the part of these files, and `state` to `read` as `raw.state`. `live` says why the source is no
     file and cannot be told from its hash: then no part is taken from the store. `remarks` go into the report.
     """
 
     key: Any = None
+    part_key: Callable[[Sequence[str]], Any] = lambda names: None
     state: Any = None
     live: str = ""
     remarks: Mapping[str, Any] = field(default_factory=dict)
@@ -176,10 +177,10 @@ def ingest(raw: Raw, module: ModuleType, settings: Any, contract: Contract, out:
     raw = replace(raw, columns=tuple(contract.columns), personal=personal(contract))
     groups = partition(raw.folder, module.units(raw, settings))
     about = module.about(raw, settings) if hasattr(module, "about") else About()
-    raw = replace(raw, state=about.state)
+    raw, own = replace(raw, state=about.state), own_files(raw.sources, contract)
     with Writer(out / "malformed.parquet", MALFORMED) as malformed:
         for place, names in enumerate(groups):
-            keys.append(part_key(raw, names, settings, about.key))
+            keys.append(part_key(raw, names, settings, [own, about.key, about.part_key(names)]))
             if about.live:
                 kept.drop(kind, keys[-1])
             if not kept.has(kind, keys[-1]):
@@ -213,14 +214,23 @@ def require_columns(reports: Sequence[Mapping[str, Any]], contract: Contract) ->
             raise absent(next(iter(lacks)), name, sorted({*contract.columns} - missing | found))
 
 
+def own_files(sources: Path, contract: Contract) -> list[tuple[str, str]]:
+    """The user's own files that records may follow from, and their hashes: a script may read any that stands there."""
+    if contract.raw["ingest"]["format"] != "script":
+        found = [path for path in sources.glob("*") if path.suffix == ".py" or path.name == "query.sql"]
+    else:  # `raw`, not `get`: what corrects records is no parameter of theirs
+        later = {"lock.json", "reference.json", (contract.raw.get("clean") or {}).get("corrections")}
+        found = [path for path in sources.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        found = [path for path in found if path.relative_to(sources).as_posix() not in later]
+    names = sorted(path.relative_to(sources).as_posix() for path in found)
+    return list(zip(names, store.file_hashes(sources / name for name in names), strict=True))
+
+
 def part_key(raw: Raw, names: Sequence[str], settings: Any, known: Any) -> str:
-    """What a part's records follow from: its files, the options, the user's own code, and ours."""
-    own = [path for path in raw.sources.glob("*") if path.suffix == ".py" or path.name == "query.sql"]
-    files = [raw.folder / name for name in names if (raw.folder / name).exists()]
-    hashes = store.file_hashes([*files, *sorted(own)])
-    return store.key(
-        names, hashes, settings.model_dump(mode="json"), [*raw.columns], known, code=CODE, libraries=LIBRARIES
-    )
+    """What a part's records follow from: its files, the options, the columns, what else is known, and our code."""
+    hashes = store.file_hashes(raw.folder / name for name in names if (raw.folder / name).exists())
+    columns = [[*raw.columns], [*raw.personal]]
+    return store.key(names, hashes, settings.model_dump(mode="json"), columns, known, code=CODE, libraries=LIBRARIES)
 
 
 def nothing_read(num_malformed: int, path: Path, pipeline: str) -> str:
