@@ -54,8 +54,9 @@ CODE = ("ingest", "core/parts.py", "serving/mail.py")
 class About:
     """What a format's `about(raw, options)` says of all raw files together, before any part is read.
 
-    `key` goes into the key of every part, `part_key(names)` into that of the part of these files, and `state` to `read` as `raw.state`. `live` says why the source is no
-    file and cannot be told from its hash: then no part is taken from the store. `remarks` go into the report.
+    `key` goes into the key of every part, `part_key(names)` into that of the part of these files, and `state` to
+    `read` as `raw.state`. `live` says why the source is no file and cannot be told from its hash: then no part is
+    taken from the store. `remarks` go into the report.
     """
 
     key: Any = None
@@ -177,7 +178,7 @@ def ingest(raw: Raw, module: ModuleType, settings: Any, contract: Contract, out:
     raw = replace(raw, columns=tuple(contract.columns), personal=personal(contract))
     groups = partition(raw.folder, module.units(raw, settings))
     about = module.about(raw, settings) if hasattr(module, "about") else About()
-    raw, own = replace(raw, state=about.state), own_files(raw.sources, contract)
+    raw, own = replace(raw, state=about.state), own_files(raw.sources, contract, settings.format)
     with Writer(out / "malformed.parquet", MALFORMED) as malformed:
         for place, names in enumerate(groups):
             keys.append(part_key(raw, names, settings, [own, about.key, about.part_key(names)]))
@@ -214,9 +215,9 @@ def require_columns(reports: Sequence[Mapping[str, Any]], contract: Contract) ->
             raise absent(next(iter(lacks)), name, sorted({*contract.columns} - missing | found))
 
 
-def own_files(sources: Path, contract: Contract) -> list[tuple[str, str]]:
+def own_files(sources: Path, contract: Contract, kind: str) -> list[tuple[str, str]]:
     """The user's own files that records may follow from, and their hashes: a script may read any that stands there."""
-    if contract.raw["ingest"]["format"] != "script":
+    if kind != "script":
         found = [path for path in sources.glob("*") if path.suffix == ".py" or path.name == "query.sql"]
     else:  # `raw`, not `get`: what corrects records is no parameter of theirs
         later = {"lock.json", "reference.json", (contract.raw.get("clean") or {}).get("corrections")}

@@ -1,8 +1,10 @@
 """Raw files in, the parts that are read, cleaned and checked one by one out.
 
 A file is a part of its own, unless it is small: small files share a part with their neighbours by
-name. Where a part ends follows from the files' names alone (content-defined chunking), so a file
-that is added or removed changes its own part and no other.
+name. Where a part ends follows from the files' names (content-defined chunking), so a small file that
+is added or removed changes its own part, and where it ends one, the next. Two things move more: past
+FILES_A_PART · MAX_PARTS small files, and at each doubling, the divisor doubles and nearly all parts change;
+and a file that grows past SMALL_BYTES leaves its group, which it cuts in two.
 """
 
 import hashlib

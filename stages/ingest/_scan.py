@@ -19,6 +19,7 @@ MAX_RECORD_BYTES = 8 << 20  # a quoted value that is longer was never closed
 SCAN_BYTES = 256 << 10
 MANY_LINES = 100  # a record of the wrong length that spans more is a stray quote, not one record
 CR, LF = 13, 10
+BLANK, COMMENTS = "blank lines", "comments"
 END = rb"(?P<end>\r\n|\n|\r|\Z)"
 SPOILT = re.compile(rb"\0|" + MARK_BYTES)
 LINE = re.compile(rb"[^\r\n]*+" + END)
@@ -55,12 +56,17 @@ class Bad:
 
 @dataclass(frozen=True)
 class Piece:
-    """Sound records: their text, and of each its number in the file (from 1) and its first line."""
+    """Sound records: their text, and of each its number in the file (from 1) and its first line.
+
+    `skipped` counts blank lines and comments. A blank line is none of a file with one column either:
+    there, a record without a value is written as two quotes.
+    """
 
     text: bytes
     places: np.ndarray
     lines: np.ndarray
     bad: list[Bad] = field(default_factory=list)
+    skipped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -138,7 +144,8 @@ def survey(data: bytes, source: Source, at: Position, *, last: bool) -> tuple[Pi
     at.place += int(numbered.sum())
     at.line += int(closing[-1]) + 1 if len(closing) else 0
     sound = numbered & ~wrong
-    return Piece(without(data[:cut], starts, stops, wrong | remark), places[sound], lines[sound], bad), cut
+    skipped = {BLANK: int((~numbered & ~remark).sum()), COMMENTS: int(remark.sum())}
+    return Piece(without(data[:cut], starts, stops, wrong | remark), places[sound], lines[sound], bad, skipped), cut
 
 
 def record_ends(array: np.ndarray, ends: np.ndarray, dialect: Dialect, *, last: bool) -> np.ndarray | None:
@@ -195,6 +202,7 @@ def scan(data: bytes, source: Source, at: Position, *, last: bool) -> tuple[Piec
     places: list[int] = []
     lines: list[int] = []
     bad: list[Bad] = []
+    skipped = {BLANK: 0, COMMENTS: 0}
     start = 0
     while start < min(len(data), SCAN_BYTES):  # past the damage, the fast way may go on
         remark = bool(comment) and data.startswith(comment, start)
@@ -218,10 +226,12 @@ def scan(data: bytes, source: Source, at: Position, *, last: bool) -> tuple[Piec
             sound.append(match[0])
             places.append(at.place)
             lines.append(at.line)
+        elif match[0]:
+            skipped[COMMENTS if remark else BLANK] += 1
         at.place += bool(record)
         at.line += count_lines(match[0])
         start = match.end()
-    return Piece(b"".join(sound), np.array(places, np.int64), np.array(lines, np.int64), bad), start
+    return Piece(b"".join(sound), np.array(places, np.int64), np.array(lines, np.int64), bad, skipped), start
 
 
 def damage(record: bytes, encoding: str) -> str:

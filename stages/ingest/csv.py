@@ -248,7 +248,8 @@ def parse(piece: Piece, source: Source, names: Sequence[str], wanted: Sequence[s
         malformed_row(source.name, line.place, readable(line.text), line.reason, line=line.line)
         for line in sorted(bad, key=lambda line: line.place)
     ]
-    return Batch(number_records(table, source.name, np.delete(piece.places, odd)), malformed)
+    numbered = number_records(table, source.name, np.delete(piece.places, odd))
+    return Batch(numbered, malformed, skipped=piece.skipped)
 
 
 def hint(bad: list[Bad], encoding: str) -> list[Bad]:

@@ -127,7 +127,8 @@ def read_lines(
         )
         for row in np.flatnonzero(~sound & ~blank).tolist()
     ]
-    return Batch(number_records(table, name, places[sound]), malformed, left_out)
+    numbered = number_records(table, name, places[sound])
+    return Batch(numbered, malformed, left_out, skipped={"blank lines": int(blank.sum())})
 
 
 def pointer(keys: Sequence[str]) -> str:

@@ -153,3 +153,17 @@ def test_a_header_of_100_000_columns_is_refused(rows):
 def test_the_columns_wanted_are_read_from_a_wide_file(rows):
     content = ",".join(f"c{i}" for i in range(9_000)).encode() + b"\n" + b",".join([b"1"] * 9_000) + b"\n"
     assert rows({"a.csv": content}, columns=("c5", "c1"))[0] == [{"c5": "1", "c1": "1", "_file": "a.csv", "_record": 1}]
+
+
+@pytest.mark.parametrize("stray", [b"", b'6,"x" y\n'], ids=["fast", "scanned"])
+def test_blank_lines_and_comments_are_counted(run, stray):
+    content = b"a,b\n1,2\n\n# 1\n3,4\r\n\r\n#\n\n" + stray
+    report, records, _ = run({"a.csv": content}, {"format": "csv", "comment": "#"}, {"a": {"type": "id"}})
+    assert [row["_record"] for row in records] == [1, 2]
+    assert report["skipped"] == {"blank lines": 3, "comments": 2}
+
+
+def test_in_a_file_with_one_column_a_value_that_is_not_there_is_two_quotes_and_a_blank_line_is_counted(run):
+    report, records, _ = run({"a.csv": b'a\n1\n\n""\n2\n'}, {"format": "csv"}, {"a": {"type": "id"}})
+    assert [row["a"] for row in records] == ["1", "", "2"]
+    assert (report["records"], report["skipped"]) == (3, {"blank lines": 1})

@@ -88,6 +88,7 @@ def test_undeclared_keys_are_named(run):
     )
     assert report["columns_left_out"] == ["extra", "n", "ok"]
     assert (report["records"], report["malformed"], len(records)) == (3, 4, 3)
+    assert report["skipped"] == {"blank lines": 1}
 
 
 def test_undeclared_keys_are_named_wherever_they_stand(run, monkeypatch):

@@ -109,7 +109,7 @@ def test_of_a_personal_column_no_error_shows_a_value(run, tmp_path):
         run({}, {"format": "script"}, columns)
     assert "a@b.c" not in str(caught.value)
     path.write_text(tables + "    yield pa.table({'who': [2], 'n': ['plain']})\n")
-    with pytest.raises(DataError, match="x: n is string, int64 before: .*'plain'"):
+    with pytest.raises(DataError, match=r"x: n is string, int64 before: .*'plain'"):
         run({}, {"format": "script"}, columns)
 
 
@@ -127,9 +127,9 @@ def test_what_the_script_reads_beside_itself_is_read_anew_when_it_changes(run, t
 
 
 def test_what_other_stages_read_there_is_no_part_of_the_key(tmp_path):
-    raw = {"ingest": {"format": "script"}, "clean": {"corrections": "mended.csv"}}
+    contract = Contract("shop", {"clean": {"corrections": "mended.csv"}})
     for name in ("ingest.py", "lock.json", "reference.json", "mended.csv", "more/lock.json", "__pycache__/a.pyc"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("")
-    assert [name for name, _ in own_files(tmp_path, Contract("shop", raw))] == ["ingest.py", "more/lock.json"]
-    assert [name for name, _ in own_files(tmp_path, Contract("shop", {"ingest": {"format": "csv"}}))] == ["ingest.py"]
+    assert [name for name, _ in own_files(tmp_path, contract, "script")] == ["ingest.py", "more/lock.json"]
+    assert [name for name, _ in own_files(tmp_path, contract, "csv")] == ["ingest.py"]
