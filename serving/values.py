@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,11 @@ def parse_number(column: Column, value: Any) -> float:
     text, factor = to_plain(column, value) if isinstance(value, str) else (value, 1.0)
     if isinstance(text, str) and not NUMBER.fullmatch(text):
         raise Problem("number", f'{column["name"]} "{shorten(value)}" is not a number')
-    if isinstance(text, bool) or not isinstance(text, (str, int, float, np.number)):
+    if isinstance(text, bool) or not isinstance(text, (str, int, float, Decimal, np.number)):
         raise Problem("number", f"{column['name']} {shorten(value)} is not a number")
     try:
         number = float(text) * factor
-    except OverflowError:  # a whole number past 1e308
+    except (OverflowError, ValueError):  # a whole number past 1e308, or the decimal sNaN
         number = math.inf
     if not math.isfinite(number):
         raise Problem("number", f"{column['name']} {shorten(value)} is not a finite number")

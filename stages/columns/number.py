@@ -67,6 +67,8 @@ class Features(Section):
 
 def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
     """Vectorised twin of `values.parse_number`; a property test holds it to the original."""
+    if pa.types.is_decimal(values.type):  # by their text: the direct cast is not always the nearest float64
+        values = values.cast(pa.string()).cast(pa.float64())
     if pa.types.is_integer(values.type) or pa.types.is_floating(values.type):
         numbers = pc.cast(values, pa.float64(), safe=False)
         absent = np.asarray(pc.is_null(numbers, nan_is_null=True))

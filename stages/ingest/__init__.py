@@ -7,7 +7,8 @@ declared columns, with `_file` and `_record` saying where each came from), `malf
 from the store.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +23,10 @@ from stages.contract.loader import choose, seam
 from stages.contract.section import parse
 from stages.core import cli, store
 from stages.core.errors import ContractError, DataError, suggest
-from stages.core.files import hash_json, read_json, write_json
+from stages.core.files import read_json, write_json
 from stages.core.parts import Writer, link
 from stages.ingest._parts import file_name, partition
+from stages.ingest._reports import fit, require_types, summary, with_types
 
 FILE, RECORD = "_file", "_record"
 MALFORMED = pa.schema(
@@ -45,18 +47,19 @@ LIBRARIES = (
     "sqlalchemy",
     "zstandard",
 )
-CODE = ("ingest", "serving/mail.py")
+CODE = ("ingest", "core/parts.py", "serving/mail.py")
 
 
 @dataclass(frozen=True)
 class About:
     """What a format's `about(raw, options)` says of all raw files together, before any part is read.
 
-    `key` goes into the key of every part, and `state` to `read` as `raw.state`. `live` says why the source is no
+    `key` goes into the key of every part, `part_key(names)` into that of the part of these files, and `state` to `read` as `raw.state`. `live` says why the source is no
     file and cannot be told from its hash: then no part is taken from the store. `remarks` go into the report.
     """
 
     key: Any = None
+    part_key: Callable[[Sequence[str]], Any] = lambda names: None
     state: Any = None
     live: str = ""
     remarks: Mapping[str, Any] = field(default_factory=dict)
@@ -67,23 +70,30 @@ class Raw:
     """`folder` holds the raw files, `sources` is the user's `sources/<pipeline>`.
 
     `columns` are those that are declared: a format may leave the others unread, and then names them in
-    `Batch.left_out`. Without any, it reads all.
+    `Batch.left_out`. Without any, it reads all. Where some are `personal`, no error quotes a value of theirs.
     """
 
     folder: Path
     sources: Path
     columns: tuple[str, ...] = ()
     state: Any = None
+    personal: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records of one file; `malformed` rows follow the schema MALFORMED, `detected` is for the report."""
+    """Some records of one file; `malformed` rows follow the schema MALFORMED, `detected` is for the report.
+
+    A format that makes nulls of a declared column which a file lacks says so in `lacks`, once for each
+    file with records: {file: columns}. `skipped` counts what by the format's own rules is no record.
+    """
 
     records: pa.Table
     malformed: Sequence[Mapping[str, Any]] = ()
     left_out: Sequence[str] = ()
     detected: Mapping[str, Any] = field(default_factory=dict)
+    lacks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
 
 def options(contract: Contract) -> tuple[ModuleType, Any]:
@@ -131,63 +141,46 @@ def select(records: pa.Table, columns: Mapping[str, Any], pipeline: str) -> pa.T
 
 def read_part(batches: Iterator[Batch], contract: Contract, out: Path) -> None:
     """Stream one part's batches to `records.parquet`, `malformed.parquet` and `report.json`."""
-    counts = {"records": 0, "malformed": 0}
+    counts, skipped = Counter(records=0, malformed=0), Counter[str]()
     left_out: set[str] = set()
     detected: dict[str, Any] = {}
+    lacks: dict[str, Sequence[str]] = {}
     schema: pa.Schema | None = None
     with Writer(out / "records.parquet") as writer, Writer(out / "malformed.parquet", MALFORMED) as malformed:
         for batch in batches:
             if batch.malformed:
                 malformed.write(pa.Table.from_pylist(list(batch.malformed), MALFORMED))
-            counts["malformed"] += len(batch.malformed)
+            counts.update(records=batch.records.num_rows, malformed=len(batch.malformed))
+            skipped.update(batch.skipped)
             detected |= batch.detected
+            lacks |= batch.lacks
             left_out |= {*batch.left_out}
             if not batch.records.num_rows:
                 continue
             left_out |= set(batch.records.column_names) - {*contract.columns, FILE, RECORD}
             records = select(batch.records, contract.columns, contract.pipeline)
             schema = schema or with_types(records.schema)
-            writer.write(fit(records, schema))
-            counts["records"] += records.num_rows
+            writer.write(fit(records, schema, personal(contract)))
     types = {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)} if schema else {}
-    report = {**counts, "columns_left_out": sorted(left_out), "detected": detected, "types": types}
-    write_json(out / "report.json", report)
+    report = {**counts, "skipped": skipped, "columns_left_out": sorted(left_out), "lacks": lacks}
+    write_json(out / "report.json", report | {"detected": detected, "types": types})
 
 
-def with_types(schema: pa.Schema) -> pa.Schema:
-    """Without metadata; a column that holds nothing yet is one of text."""
-    return pa.schema([(item.name, pa.string() if pa.types.is_null(item.type) else item.type) for item in schema])
-
-
-def fit(records: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The records in the types of those before them. Raises DataError where that would change a value."""
-    if records.schema.equals(schema):
-        return records
-    try:
-        return records.cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        changed = [
-            f"{item.name} is {records.schema.field(item.name).type}, {item.type} before"
-            for item in schema
-            if records.schema.field(item.name).type != item.type
-        ]
-        raise DataError(
-            f"{records[FILE][0]}: {'; '.join(changed)}: {error}. Make the types agree in the source, or write text "
-            "there."
-        ) from None
+def personal(contract: Contract) -> tuple[str, ...]:
+    return tuple(name for name, column in contract.columns.items() if column.personal)
 
 
 def ingest(raw: Raw, module: ModuleType, settings: Any, contract: Contract, out: Path) -> dict[str, Any]:
     """Every part of the raw files, read anew or taken from the store; returns the counts."""
     kept, kind, keys, reports = store.Store(), f"records/{contract.pipeline}", [], []
     (out / "parts").mkdir()
-    raw = replace(raw, columns=tuple(contract.columns))
+    raw = replace(raw, columns=tuple(contract.columns), personal=personal(contract))
     groups = partition(raw.folder, module.units(raw, settings))
     about = module.about(raw, settings) if hasattr(module, "about") else About()
-    raw = replace(raw, state=about.state)
+    raw, own = replace(raw, state=about.state), own_files(raw.sources, contract)
     with Writer(out / "malformed.parquet", MALFORMED) as malformed:
         for place, names in enumerate(groups):
-            keys.append(part_key(raw, names, settings, about.key))
+            keys.append(part_key(raw, names, settings, [own, about.key, about.part_key(names)]))
             if about.live:
                 kept.drop(kind, keys[-1])
             if not kept.has(kind, keys[-1]):
@@ -202,6 +195,7 @@ def ingest(raw: Raw, module: ModuleType, settings: Any, contract: Contract, out:
                 malformed.write(pq.ParquetFile(file).read())
             cli.progress(f"ingest: {place + 1:,} of {len(groups):,} parts", last=place + 1 == len(groups) > 1)
     kept.retain(kind, [] if about.live else keys)
+    require_columns(reports, contract)
     report = {"files": sum(map(len, groups)), "parts": len(groups), **summary(reports), **about.remarks}
     if about.live:
         report["not_reproducible"] = about.live
@@ -210,32 +204,33 @@ def ingest(raw: Raw, module: ModuleType, settings: Any, contract: Contract, out:
     return report
 
 
-def require_types(report: Mapping[str, Any], first: Mapping[str, Any], name: str) -> None:
-    """Raise DataError where a part has other types than the first one: they are one table."""
-    changed = [f"{c} is {t}, {first['types'][c]} in the first file" for c, t in report["types"].items()
-               if t != first["types"][c]]  # fmt: skip
-    if changed:
-        raise DataError(f"{name}: {'; '.join(changed)}. Make the types of the files agree.")
+def require_columns(reports: Sequence[Mapping[str, Any]], contract: Contract) -> None:
+    """Raise DataError where all files that have records lack a declared column."""
+    lacks = {file: columns for report in reports for file, columns in report["lacks"].items()}
+    for name in contract.columns:
+        if lacks and all(name in columns for columns in lacks.values()):
+            missing = {column for columns in lacks.values() for column in columns}
+            found = {column for report in reports for column in report["columns_left_out"]}
+            raise absent(next(iter(lacks)), name, sorted({*contract.columns} - missing | found))
 
 
-def summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The counts of all parts together; what was detected alike in many files stands there once."""
-    total: dict[str, Any] = {name: sum(report[name] for report in reports) for name in ("records", "malformed")}
-    total["columns_left_out"] = sorted({name for report in reports for name in report["columns_left_out"]})
-    alike: dict[str, dict[str, Any]] = {}
-    for name, found in sorted(item for report in reports for item in report["detected"].items()):
-        alike.setdefault(hash_json(found), {**found, "first_file": name, "files": 0})["files"] += 1
-    return total | ({"detected": list(alike.values())} if alike else {})
+def own_files(sources: Path, contract: Contract) -> list[tuple[str, str]]:
+    """The user's own files that records may follow from, and their hashes: a script may read any that stands there."""
+    if contract.raw["ingest"]["format"] != "script":
+        found = [path for path in sources.glob("*") if path.suffix == ".py" or path.name == "query.sql"]
+    else:  # `raw`, not `get`: what corrects records is no parameter of theirs
+        later = {"lock.json", "reference.json", (contract.raw.get("clean") or {}).get("corrections")}
+        found = [path for path in sources.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        found = [path for path in found if path.relative_to(sources).as_posix() not in later]
+    names = sorted(path.relative_to(sources).as_posix() for path in found)
+    return list(zip(names, store.file_hashes(sources / name for name in names), strict=True))
 
 
 def part_key(raw: Raw, names: Sequence[str], settings: Any, known: Any) -> str:
-    """What a part's records follow from: its files, the options, the user's own code, and ours."""
-    own = [path for path in raw.sources.glob("*") if path.suffix == ".py" or path.name == "query.sql"]
-    files = [raw.folder / name for name in names if (raw.folder / name).exists()]
-    hashes = store.file_hashes([*files, *sorted(own)])
-    return store.key(
-        names, hashes, settings.model_dump(mode="json"), [*raw.columns], known, code=CODE, libraries=LIBRARIES
-    )
+    """What a part's records follow from: its files, the options, the columns, what else is known, and our code."""
+    hashes = store.file_hashes(raw.folder / name for name in names if (raw.folder / name).exists())
+    columns = [[*raw.columns], [*raw.personal]]
+    return store.key(names, hashes, settings.model_dump(mode="json"), columns, known, code=CODE, libraries=LIBRARIES)
 
 
 def nothing_read(num_malformed: int, path: Path, pipeline: str) -> str:
@@ -257,5 +252,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         job.say(f"{report['files']:,} files → {report['records']:,} records, {report['malformed']:,} malformed")
         if "not_reproducible" in report:
             job.say("a live source: not reproducible by its hash")
+        if lacks := report.get("columns_absent"):
+            file, columns = next(iter(lacks.items()))
+            job.say(f"{len(lacks):,} files lack declared columns, null there (first {file}: {', '.join(columns[:5])})")
+        if skipped := report.get("skipped"):
+            job.say("no records: " + ", ".join(f"{count:,} {what}" for what, count in skipped.items()))
         if extra:
             job.say(f"{len(extra)} undeclared columns left out ({', '.join(extra[:5])})")

@@ -1,6 +1,5 @@
 """A table beside a folder of files in, the row that belongs to each file out."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from stages.contract.section import Section
 from stages.core.errors import ContractError, DataError, suggest
-from stages.core.files import sha256
+from stages.core.files import hash_json
 from stages.ingest import About, Batch, Raw, csv, jsonl
 from stages.ingest._text import lines
 
@@ -69,12 +68,14 @@ def about(raw: Raw, names: Sequence[str], labels: Labels | None) -> About:
         "labels_without_file": len(without_file),
         "first_labels_without_file": without_file[:5],
     }
-    kept = table.drop_columns([labels.key, "_file", "_record"])
-    key = [
-        sha256(path),
-        hashlib.sha256("\n".join(f"{name} {place}" for name, place in row.items()).encode()).hexdigest(),
-    ]
-    return About(key=key, state=Table(kept, row), remarks={"labels": remarks})
+    kept = table.drop_columns([labels.key, "_file", "_record"]).combine_chunks()
+
+    def part_key(names: Sequence[str]) -> str:
+        """Of the rows of these files alone: one file more, or a new label, leaves the other parts as they are."""
+        return hash_json({name: column.to_pylist() for name, column in columns(state, names).items()})
+
+    state = Table(kept, row)
+    return About(part_key=part_key, state=state, remarks={"labels": remarks})
 
 
 def read_table(raw: Raw, labels: Labels) -> Iterator[Batch]:

@@ -41,15 +41,22 @@ def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
         for name in names:
             path = raw.folder / name
             encoding = detect_encoding(path, name) if options.encoding == AUTO else options.encoding
-            columns: list[str] = list(raw.columns)
-            left_out: tuple[str, ...] = ()
+            columns: dict[str, None] = dict.fromkeys(raw.columns)
+            unseen, num_rows = {*columns}, 0
             for found, first, _ in lines(path, name, encoding):
                 if first == 1:
                     refuse_array(found, name)
-                    keys = seen_keys(connection, found)
-                    columns = columns or keys
-                    left_out = tuple(key for key in keys if not any(is_within(c, key) for c in columns))
-                yield read_lines(connection, found, first, name=name, columns=columns, left_out=left_out)
+                keys = seen_keys(connection, found)
+                if not raw.columns:
+                    columns |= dict.fromkeys(keys)
+                left_out = tuple(key for key in keys if not any(is_within(c, key) for c in columns))
+                batch = read_lines(connection, found, first, name=name, columns=list(columns), left_out=left_out)
+                num_rows += batch.records.num_rows
+                unseen -= {column for column in unseen if batch.records[column].null_count < batch.records.num_rows}
+                unseen -= null_columns(connection, found, sorted(unseen))
+                yield batch
+            if num_rows and raw.columns:
+                yield Batch(pa.table({}), lacks={name: [column for column in columns if column in unseen]})
 
 
 def is_within(column: str, key: str) -> bool:
@@ -65,10 +72,24 @@ def refuse_array(found: pa.Array, name: str) -> None:
 
 
 def seen_keys(connection: Any, found: pa.Array) -> list[str]:
-    """The keys of the first lines, in the order in which they are first seen."""
-    query = "SELECT CASE WHEN json_valid(line) THEN json_keys(line) END FROM sample"
-    rows = run(connection, query, "sample", found.slice(0, SAMPLE_LINES))
-    return list(dict.fromkeys(key for keys in rows.column(0).to_pylist() for key in keys or []))
+    """The keys of all lines, in the order in which they are first seen."""
+    keys = run(connection, "SELECT CASE WHEN json_valid(line) THEN json_keys(line) END FROM sample", "sample", found)
+    return [str(key) for key in pc.unique(pc.list_flatten(keys.column(0).combine_chunks())).to_pylist()]
+
+
+def null_columns(connection: Any, found: pa.Array, columns: Sequence[str]) -> set[str]:
+    """Those of the columns that some line has, if only as null."""
+    if not columns:
+        return set()
+    checks = ", ".join(f"bool_or(list_has(json_exists(line, [{pointers([column])}]), true))" for column in columns)
+    row = run(connection, f"SELECT {checks} FROM sample WHERE json_valid(line)", "sample", found)
+    return {column for column, seen in zip(columns, row.to_pydict().values(), strict=True) if seen[0]}
+
+
+def pointers(columns: Sequence[str]) -> str:
+    """For SQL: of each column the key of that name, and the path into nested objects."""
+    paths = [path for column in columns for path in (pointer([column]), pointer(column.split(".")))]
+    return ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
 
 
 def run(connection: Any, query: str, name: str, found: pa.Array) -> pa.Table:
@@ -83,11 +104,9 @@ def read_lines(
     connection: Any, found: pa.Array, first: int, *, name: str, columns: Sequence[str], left_out: tuple[str, ...]
 ) -> Batch:
     """One block of lines, by DuckDB: each is parsed once for all columns."""
-    paths = [path for column in columns for path in (pointer([column]), pointer(column.split(".")))]
-    listing = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
     query = (
         "SELECT CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END AS sound, CASE WHEN json_valid(line) "
-        f"THEN json_extract_string(line, [{listing}]) END AS found FROM lines"
+        f"THEN json_extract_string(line, [{pointers(columns)}]) END AS found FROM lines"
     )
     parsed = run(connection, query, "lines", found)
     blank = np.asarray(pc.equal(pc.utf8_trim_whitespace(found), ""))

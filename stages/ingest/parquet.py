@@ -36,9 +36,11 @@ def about(raw: Raw, options: Options) -> About:
     names = [name for (name,) in units(raw, options)]
     merged: pa.Schema | None = None
     known: dict[str, None] = {}
+    folders: set[str] = set()
     for name in names:
         schema = read_schema(raw.folder / name, name)
-        known |= dict.fromkeys([*schema.names, *from_folders(name)])
+        folders |= {*from_folders(name)}
+        known |= dict.fromkeys([*schema.names, *folders])
         found = wanted_fields(schema, raw.columns)
         try:
             merged = pa.unify_schemas([merged, found], promote_options="permissive") if merged is not None else found
@@ -50,6 +52,12 @@ def about(raw: Raw, options: Options) -> About:
         if column not in known:
             raise absent(names[0], column, list(known))
     assert merged is not None, "matching() found no file"
+    merged = pa.schema(
+        [
+            item.with_type(pa.string()) if pa.types.is_null(item.type) and item.name in folders else item
+            for item in merged
+        ]
+    )
     return About(key=[[item.name, str(item.type)] for item in merged], state=merged)
 
 
@@ -78,13 +86,30 @@ def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
             for table, left_out in tables(raw.folder / name, name, raw.columns):
                 places = np.arange(read_rows + 1, read_rows + table.num_rows + 1)
                 read_rows += table.num_rows
+                lacks = [column for column in raw.columns if column not in {*table.column_names, *folders}]
+                table = with_folders(table, folders, name, raw)
                 typed = to_types(table, raw.state)
-                for key, value in folders.items():
-                    if key not in typed.column_names and (not raw.columns or key in raw.columns):
-                        typed = typed.append_column(key, pa.repeat(pa.scalar(value, pa.string()), typed.num_rows))
-                yield Batch(number_records(typed, name, places), left_out=left_out)
+                yield Batch(number_records(typed, name, places), left_out=left_out, lacks={name: lacks})
         except READ_ERRORS as error:
             raise damaged(name, error, f" after record {read_rows:,}") from None
+
+
+def with_folders(table: pa.Table, folders: dict[str, str | None], name: str, raw: Raw) -> pa.Table:
+    """The values of `key=value` folders as columns, where the file itself has none of that name."""
+    settled = {} if raw.state is None else dict(zip(raw.state.names, raw.state.types, strict=True))
+    for key, value in folders.items():
+        if key in table.column_names or (raw.columns and key not in raw.columns):
+            continue
+        kind = settled.get(key, pa.string())
+        try:
+            scalar = pa.scalar(value, pa.string()).cast(kind)
+        except pa.ArrowException:
+            raise DataError(
+                f"{name}: the folder {key}={value} is no {kind}, which {key} is within other files. Write the files "
+                "alike."
+            ) from None
+        table = table.append_column(key, pa.repeat(scalar, table.num_rows))
+    return table
 
 
 def to_types(table: pa.Table, merged: pa.Schema | None) -> pa.Table:
@@ -97,6 +122,7 @@ def to_types(table: pa.Table, merged: pa.Schema | None) -> pa.Table:
         else pa.nulls(table.num_rows, item.type)
         for item in merged
     }
+    columns |= {key: table[key] for key in table.column_names if key not in columns}  # from folders
     return pa.table(columns) if columns else table
 
 

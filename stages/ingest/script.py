@@ -46,7 +46,7 @@ def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
     function = load(path).read
     for group in [list(names)] if options.together else [[name] for name in names]:
         start = 1
-        for found in guarded(function, [raw.folder / name for name in group], path):
+        for found in guarded(function, raw, group):
             table = to_table(found, path)
             if FILE not in table.column_names or RECORD not in table.column_names:
                 places = np.arange(start, start + table.num_rows)
@@ -71,9 +71,11 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def guarded(function: Any, paths: list[Path], path: Path) -> Iterator[Any]:
+def guarded(function: Any, raw: Raw, names: Sequence[str]) -> Iterator[Any]:
+    """What it yields. Where a declared column is personal, an error's own text may quote it, and is withheld."""
+    path = raw.sources / SCRIPT
     try:
-        found = function(paths)
+        found = function([raw.folder / name for name in names])
         if found is None or isinstance(found, (str, bytes, dict)):
             raise DataError(
                 f"{path}: read returned {type(found).__name__}; it must yield Arrow tables or lists of dicts."
@@ -82,15 +84,19 @@ def guarded(function: Any, paths: list[Path], path: Path) -> Iterator[Any]:
     except IngotError:
         raise
     except Exception as error:
-        raise failure(error, path) from error
+        if not raw.personal:
+            raise failure(error, path) from error
+        more = f" and {len(names) - 1:,} files more" if len(names) > 1 else ""
+        text = f"in {names[0]}{more} (its text is not shown, as {', '.join(raw.personal[:5])} is personal)"
+        raise failure(error, path, text) from None
 
 
-def failure(error: Exception, path: Path) -> DataError:
+def failure(error: Exception, path: Path, text: str = "") -> DataError:
     """Where in the user's code it happened: the last frame of it."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else own[-1].lineno if own else 0
     code = f" ({own[-1].line})" if own and own[-1].line else ""
-    return DataError(f"{path} line {line}{code}: {type(error).__name__}: {error}")
+    return DataError(f"{path} line {line}{code}: {type(error).__name__}: {text or error}")
 
 
 def to_table(found: Any, path: Path) -> pa.Table:

@@ -6,6 +6,7 @@ The query is `ingest.query` or `sources/<pipeline>/query.sql`. An ORDER BY makes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -48,10 +49,9 @@ def read(raw: Raw, names: Sequence[str], options: Options) -> Iterator[Batch]:
     query = find_query(raw, options)
     for name in names:
         found = live(query, options.url_env) if options.url_env else sqlite(raw.folder / name, name, query)
-        start, schema = 1, None
-        for table in found:
-            schema = schema or pa.schema([(item.name, plain(item.type)) for item in table.schema])
-            table = table.cast(schema)
+        start = 1
+        for table in found:  # that their types agree is seen to where they are written
+            table = table.cast(pa.schema([(item.name, plain(item.type)) for item in table.schema]))
             yield Batch(number_records(table, name, np.arange(start, start + table.num_rows)))
             start += table.num_rows
 
@@ -133,10 +133,24 @@ def sqlalchemy(query: str, url: str) -> Iterator[pa.Table]:
             found = connection.execute(text(query))
             names = list(found.keys())
             for rows in found.partitions():
-                columns = zip(*rows, strict=True)
-                yield pa.table([pa.array(values) for values in columns], names=names)
+                columns = zip(names, zip(*rows, strict=True), strict=True)
+                yield pa.table([to_array(values, name) for name, values in columns], names=names)
     finally:
         engine.dispose()
+
+
+def to_array(values: Sequence[Any], name: str) -> pa.Array:
+    """Decimals become text, as PostgreSQL's do: their Arrow type follows from the widest one of the batch."""
+    if any(isinstance(value, Decimal) for value in values):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError):  # whose text holds the value
+        kinds = sorted({type(value).__name__ for value in values if value is not None})
+        raise DataError(
+            f"the query's column {name!r} holds {' and '.join(kinds)}, which fit no common type. Write "
+            "CAST(… AS TEXT) in the query."
+        ) from None
 
 
 def masked(message: str, url: str) -> str:

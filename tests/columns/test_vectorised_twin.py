@@ -1,5 +1,6 @@
 """`columns.number.clean` is vectorised; serving parses one value at a time. They must not differ."""
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,30 @@ def test_numbers_typed_as_floats(kind, declared, values):
 @example(declared={"type": "number"}, values=[0, 7, None, 255])
 def test_numbers_typed_as_whole(kind, declared, values):
     agree(declared, pa.array(values, kind))
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(38, 18), pa.decimal128(20, 0), pa.decimal256(60, 30)])
+@some
+@given(declared=declarations, data=st.data())
+def test_numbers_typed_as_decimals(kind, declared, data):
+    unscaled = st.integers(-(10**kind.precision) + 1, 10**kind.precision - 1)
+    values = data.draw(st.lists(st.one_of(st.none(), unscaled), max_size=20))
+    exact = [None if value is None else Decimal(f"{value}E-{kind.scale}") for value in values]
+    agree(declared, pa.array(exact, kind))
+
+
+def test_a_price_in_decimals_is_the_nearest_number_within_its_bounds():
+    column = declare("t.columns.c", {"type": "number", "min": 0})
+    raw = pa.array([Decimal("0.10"), None, Decimal("-1.00"), Decimal("123456789.99")], pa.decimal128(12, 2))
+    cleaned = module_of(column).clean("c", column, raw)
+    assert cleaned.values.to_pylist() == [0.1, None, None, 123456789.99]
+    assert {rule: mask.tolist() for rule, mask in cleaned.broken.items()} == {"min": [False, False, True, False]}
+
+
+@pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "1E+999"])
+def test_a_decimal_that_is_no_finite_number_is_told_of_as_one(value):
+    with pytest.raises(Problem, match="is not a finite number"):
+        parse({"name": "c", "type": "number"}, Decimal(value))
 
 
 @some

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from stages.core.errors import ContractError, DataError
-from stages.ingest import files, texts
+from stages.ingest import _parts, files, texts
 
 PICTURES = {"train/cat/001.png": b"\x89PNG1", "train/dog/002.png": b"\x89PNG22", "test/cat/003.png": b""}
 
@@ -142,3 +142,16 @@ def test_one_record_a_line_with_the_label_of_the_path(text_rows):
 def test_a_wrong_pattern_is_refused_before_any_file_is_read():
     with pytest.raises(ValidationError, match="a regular expression: missing"):
         texts.Options(format="texts", path="(")
+
+
+def test_one_picture_more_or_a_mended_label_reads_no_other_part_again(run, monkeypatch):
+    monkeypatch.setattr(_parts, "SMALL_BYTES", 0)  # each file is a part
+    read = []
+    whole = files.read_one
+    monkeypatch.setattr(files, "read_one", lambda raw, name, options: read.append(name) or whole(raw, name, options))
+    settings = {"format": "files", "column": "photo", "files": "*.png", "labels": {"file": "l.csv", "key": "file"}}
+    columns = {"kind": {"type": "category"}}
+    run({"a.png": b"a", "b.png": b"b", "l.csv": b"file,kind\nb,dog\na,cat\n"}, settings, columns)
+    _, records, _ = run({"c.png": b"c", "l.csv": b"file,kind\na,cat\nc,cow\nb,fox\n"}, settings, columns)
+    assert read == ["a.png", "b.png", "b.png", "c.png"]
+    assert [row["kind"] for row in records] == ["cat", "fox", "cow"]

@@ -88,3 +88,40 @@ def test_undeclared_keys_are_named(run):
     )
     assert report["columns_left_out"] == ["extra", "n", "ok"]
     assert (report["records"], report["malformed"], len(records)) == (3, 4, 3)
+
+
+def test_undeclared_keys_are_named_wherever_they_stand(run, monkeypatch):
+    monkeypatch.setattr(_text, "BLOCK_BYTES", 4096)
+    lines = b'{"id":1}\n' * 2000 + b'{"id":2,"late":[]}\n'
+    report, _, _ = run({"a.jsonl": lines}, {"format": "jsonl"}, {"id": {"type": "id"}})
+    assert report["columns_left_out"] == ["late"]
+
+
+def test_without_declared_columns_a_late_key_is_read_too(rows, monkeypatch):
+    monkeypatch.setattr(_text, "BLOCK_BYTES", 4096)
+    records, _ = rows({"a.jsonl": b'{"id":1}\n' * 2000 + b'{"late":3,"id":2}\n'})
+    assert records[0] == {"id": "1", "_file": "a.jsonl", "_record": 1}
+    assert records[-1] == {"id": "2", "late": "3", "_file": "a.jsonl", "_record": 2001}
+
+
+COLUMNS = {name: {"type": "text"} for name in ("id", "user.name")}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b'{"user":{"name":1},"_id":2}\n', r"a\.jsonl has no column 'id'.*Did you mean '_id'\? Found: _id, user\.name"),
+        (b'{"id":1,"user":{"nmae":2}}\n', r"a\.jsonl has no column 'user\.name', which the contract declares"),
+    ],
+)
+def test_a_column_that_no_line_of_any_file_has_is_a_data_error(run, lines, message):
+    with pytest.raises(DataError, match=message):
+        run({"a.jsonl": lines, "b.jsonl": b"{\n"}, {"format": "jsonl"}, COLUMNS)
+
+
+def test_columns_that_some_files_lack_are_null_there_and_told_of_from_the_store_too(run):
+    files = {"a.jsonl": b'{"id":1}\n' * 9000, "b.jsonl": b'{"id":2}\n{"user":{"name":null}}\n', "c.jsonl": b"\n"}
+    for _ in range(2):
+        report, records, _ = run(files, {"format": "jsonl"}, COLUMNS)
+        assert report["columns_absent"] == {"a.jsonl": ["user.name"]}
+        assert len(records) == 9002

@@ -101,6 +101,31 @@ def test_an_absent_column_is_named_with_the_nearest(run):
         run({"t": FORMS["parquet"]}, {"format": "parquet"}, {"words": {"type": "text"}})
 
 
+def test_columns_that_some_files_lack_are_null_there_and_told_of(run):
+    files = {"a": as_parquet(pa.table({"n": [1]})), "b": as_parquet(pa.table({"n": [2], "word": ["x"]}))}
+    report, records, _ = run(files, {"format": "parquet"}, {"n": {"type": "number"}, "word": {"type": "text"}})
+    assert [(row["n"], row["word"]) for row in records] == [(1, None), (2, "x")]
+    assert report["columns_absent"] == {"a": ["word"]}
+
+
+@pytest.mark.parametrize("within", [pa.array([2021], pa.int16()), pa.array(["2021"]), pa.nulls(1)])
+def test_a_folder_gives_its_value_also_where_other_files_hold_the_column_themselves(run, within):
+    files = {
+        "year=2020/a.parquet": as_parquet(pa.table({"n": [1]})),
+        "z.parquet": as_parquet(pa.table({"n": [2], "year": within})),
+    }
+    columns = {"n": {"type": "number"}, "year": {"type": "text"}}
+    report, records, _ = run(files, {"format": "parquet"}, columns)
+    assert [str(row["year"]) for row in records] == ["2020", str(within[0])]
+    assert "columns_absent" not in report
+
+
+def test_a_folder_that_cannot_be_of_the_files_type_is_a_data_error(run):
+    files = {"year=old/a": as_parquet(pa.table({"n": [1]})), "z": as_parquet(pa.table({"year": [2021]}))}
+    with pytest.raises(DataError, match=r"year=old/a: the folder year=old is no int64, which year is within other"):
+        run(files, {"format": "parquet"}, {"year": {"type": "number"}})
+
+
 LONG = pa.table({"n": [int.from_bytes(os.urandom(7)) for _ in range(20_000)]})
 WHOLE = as_parquet(LONG, write_page_checksum=True)
 BROKEN = {

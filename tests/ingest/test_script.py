@@ -4,8 +4,9 @@ import datetime
 
 import pytest
 
+from stages.contract import Contract
 from stages.core.errors import ContractError, DataError
-from stages.ingest import Raw, script
+from stages.ingest import Raw, own_files, script
 
 from .conftest import read_all
 
@@ -88,3 +89,47 @@ def test_types_that_change_between_tables_are_named(run, tmp_path):
     )
     with pytest.raises(DataError, match=r"x: a is string, int64 before: .*Make the types agree"):
         run({"x": b""}, {"format": "script"}, {"a": {"type": "text"}})
+
+
+def test_of_a_personal_column_no_error_shows_a_value(run, tmp_path):
+    (tmp_path / "sources").mkdir()
+    path = tmp_path / "sources" / "ingest.py"
+    columns = {"who": {"type": "text", "personal": True}, "n": {"type": "text"}}
+    path.write_text("def read(paths):\n    yield [{'who': 'a@b.c', 'n': int(paths[0].read_text())}]\n")
+    with pytest.raises(
+        DataError, match=r"line 2 .*: ValueError: in x \(its text is not shown, as who is perso"
+    ) as caught:
+        run({"x": b"b@c.d"}, {"format": "script"}, columns)
+    assert "b@c.d" not in str(caught.value)
+    tables = "import pyarrow as pa\ndef read(paths):\n    yield pa.table({'who': [1], 'n': [1]})\n"
+    path.write_text(tables + "    yield pa.table({'who': ['7', 'a@b.c'], 'n': [1, 1]})\n")
+    with pytest.raises(
+        DataError, match=r"x: who is string, int64 before: its value is not shown.*\(record 3\)"
+    ) as caught:
+        run({}, {"format": "script"}, columns)
+    assert "a@b.c" not in str(caught.value)
+    path.write_text(tables + "    yield pa.table({'who': [2], 'n': ['plain']})\n")
+    with pytest.raises(DataError, match="x: n is string, int64 before: .*'plain'"):
+        run({}, {"format": "script"}, columns)
+
+
+def test_what_the_script_reads_beside_itself_is_read_anew_when_it_changes(run, tmp_path):
+    words = tmp_path / "sources" / "tables" / "words.txt"
+    words.parent.mkdir(parents=True)
+    (tmp_path / "sources" / "ingest.py").write_text(
+        "from pathlib import Path\n"
+        "def read(paths):\n"
+        "    yield [{'a': (Path(__file__).parent / 'tables' / 'words.txt').read_text()}]\n"
+    )
+    for word in ("old", "new"):
+        words.write_text(word)
+        assert run({"x": b""}, {"format": "script"}, {"a": {"type": "text"}})[1][0]["a"] == word
+
+
+def test_what_other_stages_read_there_is_no_part_of_the_key(tmp_path):
+    raw = {"ingest": {"format": "script"}, "clean": {"corrections": "mended.csv"}}
+    for name in ("ingest.py", "lock.json", "reference.json", "mended.csv", "more/lock.json", "__pycache__/a.pyc"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert [name for name, _ in own_files(tmp_path, Contract("shop", raw))] == ["ingest.py", "more/lock.json"]
+    assert [name for name, _ in own_files(tmp_path, Contract("shop", {"ingest": {"format": "csv"}}))] == ["ingest.py"]

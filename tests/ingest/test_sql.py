@@ -2,7 +2,9 @@
 
 import sqlite3
 import tempfile
+from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 
 from stages.core.errors import ContractError, DataError, SourceError
@@ -92,6 +94,53 @@ def test_any_other_database_is_read_through_sqlalchemy_and_never_from_the_store(
         connection.execute("DELETE FROM sale WHERE id = 1")
     connection.close()
     assert [row["n"] for row in run({}, settings, {"n": {"type": "number"}})[1]] == [2, 3]
+
+
+@pytest.fixture
+def live(run, tmp_path, monkeypatch):
+    """Rows of a live database, two a batch, by way of SQLAlchemy."""
+    monkeypatch.setattr(sql, "BATCH_ROWS", 2)
+    monkeypatch.setenv("SHOP_URL", f"sqlite:///{tmp_path / 'live.db'}")
+
+    def read(query: str, kind: str, *statements: str):
+        (tmp_path / "live.db").write_bytes(database("CREATE TABLE t (a)", *statements))
+        settings = {"format": "sql", "url_env": "SHOP_URL", "query": query}
+        return [row["a"] for row in run({}, settings, {"a": {"type": kind}})[1]]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ("(NULL), (NULL), (1.5), (NULL)", [None, None, "1.5", None]),
+        ("(NULL), (NULL), (7), ('late')", [None, None, "7", "late"]),
+        ("(1), (2), (NULL), (NULL)", [1, 2, None, None]),
+        ("(NULL), (NULL), (NULL)", [None, None, None]),
+    ],
+)
+def test_a_live_column_without_a_value_in_the_first_rows_is_read_as_text(live, values, found):
+    assert live("SELECT a FROM t", "text", f"INSERT INTO t VALUES {values}") == found
+
+
+def test_values_of_no_common_type_are_named_by_their_types_alone():
+    with pytest.raises(
+        DataError, match=r"column 'a' holds int and str, which fit no common type\. Write CAST"
+    ) as caught:
+        sql.to_array([7, "late"], "a")
+    assert "late" not in str(caught.value)
+
+
+def test_a_live_column_that_changes_its_type_late_is_a_data_error(live):
+    with pytest.raises(DataError, match=r"^query\.sql: a is string, int64 before"):
+        live("SELECT a FROM t", "number", "INSERT INTO t VALUES (1), (2), ('three')")
+
+
+def test_decimals_that_grow_between_batches_are_text_as_those_of_postgresql():
+    small, large = ["1.50", None], ["12345678.25", "1E-7"]
+    for texts in (small, large):
+        found = sql.to_array([None if text is None else Decimal(text) for text in texts], "price")
+        assert (found.type, found.to_pylist()) == (pa.string(), texts)
 
 
 def test_a_variable_that_is_not_set_or_a_wrong_password_never_shows_one(run, monkeypatch):
