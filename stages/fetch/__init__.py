@@ -182,7 +182,7 @@ def report_refresh(pipeline: str, *, params: Path, lock: Path | None, status: Pa
 
 @contextmanager
 def plain_errors(pipeline: str) -> Iterator[None]:
-    """What the file system refuses as a SourceError, a full disk as DiskFull, and how to accept data that have changed."""
+    """What the file system refuses as a SourceError, or DiskFull, and how to accept data that have changed."""
     from stages.fetch.lock import Altered
     from stages.fetch.meter import clear
 

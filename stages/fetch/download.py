@@ -58,7 +58,7 @@ class Downloads:
     limits: Limits
 
     def obtain(self, wanted: Wanted) -> Content:
-        """Raises Altered where a place gave other bytes than the lock says, DiskFull where there is no room, else SourceError."""
+        """Raises Altered where a place gave other bytes than the lock says, DiskFull without room, else SourceError."""
         if wanted.locked is not None:
             path = cached(wanted.name, wanted.locked.sha256, folder=self.packages)
             if path is not None:
