@@ -57,9 +57,9 @@ def shown_classes(column: Any, counts: Mapping[str, int]) -> dict[str, int]:
     return {f"class {i}": count for i, count in enumerate(counts.values(), 1)} if is_personal(column) else dict(counts)
 
 
-def withheld(error: Exception, names: Iterable[str]) -> str:
+def withheld(error: Exception | str, names: Iterable[str]) -> str:
     """A library's error in words: its type alone where columns are personal (`names`), whose values it may quote."""
-    kind, listed = type(error).__name__, ", ".join(names)
+    kind, listed = "an error" if isinstance(error, str) else type(error).__name__, ", ".join(names)
     if not listed:
-        return f"{kind}: {error}"
+        return error if isinstance(error, str) else f"{kind}: {error}"
     return f"{kind}, whose text is withheld, since it may quote a value of what is personal ({listed})"

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from validate_shop import DECLARED, SECTION, SOUND, Shop, broken, table
+from validate_shop import DECLARED, SECTION, SOUND, Shop, broken, contract, table
 
 from stages.core.files import to_json
 from stages.core.store import Store
@@ -201,7 +201,7 @@ def test_data_docs_show_what_great_expectations_would(shop):
 def fresh(as_of, newest="2020-06-09T00:00:00", now=None, other=None):
     columns = {"at": {"present": 1, "max": newest}, "seen": {"present": 1, "max": other}, "amount": {"max": 3.0}}
     freshness = Freshness.model_validate({"column": "at", "max_age_days": 3, "as_of": as_of})
-    return checks.check_freshness(freshness, {"columns": columns}, now)
+    return checks.check_freshness(freshness, {"columns": columns}, {}, now)
 
 
 @pytest.mark.parametrize(
@@ -284,6 +284,23 @@ def test_a_limit_on_a_rule_that_rejected_nothing_is_listed_as_met():
 )
 def test_classes_one_alone_or_a_rare_one_fails(counts, success):
     assert checks.check_classes(counts, "y", 0.05)["success"] is success
+
+
+@pytest.mark.parametrize(
+    ("hidden", "as_of", "told"),
+    [
+        (["at"], "2020-06-12", ["•••", "2020-06-12T00:00:00", "•••"]),
+        (["seen"], "data", ["2020-06-09T00:00:00", "•••", "•••"]),
+        (["amount"], "data", ["2020-06-09T00:00:00", "2020-06-10T00:00:00", 1.0]),
+    ],
+)
+def test_the_newest_moment_of_a_personal_column_is_told_neither_nor_what_it_follows_from(hidden, as_of, told):
+    given = {name: {**DECLARED[name], "personal": name in hidden} for name in ("at", "seen", "amount")}
+    moments = {"at": {"max": "2020-06-09T00:00:00"}, "seen": {"max": "2020-06-10T00:00:00"}}
+    freshness = Freshness.model_validate({"column": "at", "max_age_days": 3, "as_of": as_of})
+    found = checks.check_freshness(freshness, {"columns": moments}, contract(columns=given).columns, None)
+    assert found["success"]
+    assert list(found["observed"].values()) == told
 
 
 def test_a_picture_is_kept_as_it_is_and_shown_as_its_size(shop):
