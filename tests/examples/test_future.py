@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.derive import derive
+from serving.read import InputError
 from stages.contract import Contract, load
 from stages.core.errors import DataError
 from stages.examples import AsOf, make
@@ -323,3 +324,14 @@ def test_a_query_that_fails_without_the_future_quotes_nobody(tmp_path: Path) -> 
     assert len(found) == 1
     assert "ConversionException, whose text is withheld" in found[0]
     assert "ada@example.org" not in found[0]
+
+
+@pytest.mark.parametrize("personal", [False, True])
+def test_a_bundles_query_quotes_no_personal_value(tmp_path: Path, personal: bool) -> None:
+    (tmp_path / "derive.sql").write_text("select mail::double as x, $as_of as at from records", encoding="utf-8")
+    (tmp_path / "records.csv").write_text("mail\nada@example.org\n", encoding="utf-8")
+    column = {"name": "mail", "type": "id", **({"personal": True} if personal else {})}
+    contract = {"reader": {"format": "csv"}, "records": [column]}
+    with pytest.raises(InputError, match=r"cannot be run on these records: .*Conversion") as caught:
+        derive(contract, tmp_path / "records.csv", START, tmp_path)
+    assert ("ada@example.org" in str(caught.value)) is not personal
