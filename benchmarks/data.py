@@ -132,8 +132,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to keep every single run")
     arguments = parser.parse_args()
     if not RAW.exists():
-        raise SystemExit(f"{RAW.relative_to(ROOT)} does not exist. Run `make benchmark`, or\n"
-            "python -m stages.fetch --pipeline delays --lock sources/delays/lock.json --out data/raw/delays")
+        raise SystemExit(
+            f"{RAW.relative_to(ROOT)} does not exist. Run `make benchmark`, or\n"
+            "python -m stages.fetch --pipeline delays --lock sources/delays/lock.json --out data/raw/delays"
+        )
     print(machine(), flush=True)
     work = Path(tempfile.mkdtemp(prefix="ingot-benchmark-"))
     try:

@@ -35,7 +35,9 @@ def derive(contract: Mapping[str, Any], path: Path, as_of: datetime, folder: Pat
         try:
             cursor = connection.execute((folder / "derive.sql").read_text(encoding="utf-8"), {"as_of": as_of})
         except duckdb.Error as error:
-            raise InputError(f"{path}: derive.sql cannot be run on these records: {error}") from None
+            hidden = any(column.get("personal") for column in columns)  # DuckDB quotes the value that it cannot convert
+            why = f"{type(error).__name__}; its text may quote a personal value" if hidden else error
+            raise InputError(f"{path}: derive.sql cannot be run on these records: {why}") from None
         fields = [field[0] for field in cursor.description]
         return [dict(zip(fields, row, strict=True)) for row in cursor.fetchall()], left_out
 

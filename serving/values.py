@@ -3,10 +3,11 @@
 This file cleans the training data and travels in every bundle, so both see the same values.
 """
 
+import functools
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 
 Column = Mapping[str, Any]
+Parser = Callable[[Column, Any], Any]
 NO_TIMESTAMP = -(2**63)
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 WORDS = {True: ("true", "yes", "y", "t", "1"), False: ("false", "no", "n", "f", "0")}
 NFC_CHARS = 2_000
 SPACE = " \t\n\r\v\f"
+MASK = "•••"
 TICKS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 
@@ -31,6 +34,24 @@ class Problem(ValueError):
         self.rule = rule
 
 
+def discreet(parse: Parser) -> Parser:
+    """The same parser, whose problems name a personal column's rule and not the value that breaks it."""
+
+    @functools.wraps(parse)
+    def parse_discreetly(column: Column, value: Any) -> Any:
+        try:
+            return parse(column, value)
+        except Problem as problem:
+            if not column.get("personal"):
+                raise
+            bound = column.get(problem.rule)
+            wanted = f" {bound}" if isinstance(bound, (str, int, float)) else ""
+            raise Problem(problem.rule, f'{column["name"]} "{MASK}" breaks its rule {problem.rule}{wanted}') from None
+
+    return parse_discreetly
+
+
+@discreet
 def parse_number(column: Column, value: Any) -> float:
     text, factor = to_plain(column, value) if isinstance(value, str) else (value, 1.0)
     if isinstance(text, str) and not NUMBER.fullmatch(text):
@@ -69,6 +90,7 @@ def to_plain(column: Column, value: str) -> tuple[str, float]:
     return text, factor
 
 
+@discreet
 def parse_word(column: Column, value: Any) -> str:
     """A category or an id: trimmed, Unicode NFC, aliases replaced by the value they stand for."""
     if isinstance(value, bool):
@@ -87,6 +109,7 @@ def parse_word(column: Column, value: Any) -> str:
     return str(aliases[word])
 
 
+@discreet
 def parse_boolean(column: Column, value: Any) -> bool:
     if isinstance(value, bool):
         return value
@@ -99,6 +122,7 @@ def parse_boolean(column: Column, value: Any) -> bool:
     raise Problem("boolean", f'{column["name"]} "{shorten(value)}" is neither true nor false')
 
 
+@discreet
 def parse_timestamp(column: Column, value: Any) -> int:
     """Seconds since 1970-01-01 UTC; a time without a zone is in the column's `zone`, or else UTC."""
     try:

@@ -6,7 +6,9 @@ cleaned one by one and kept in the store (`rows`); what holds between records fo
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,12 @@ from stages.core.files import read_json, write_json
 
 __all__ = ["Section", "check", "clean", "main"]
 SERVING = ("serving/prepare.py", "serving/values.py", "serving/picture.py")
+CORRECTED = Path("corrected.parquet")  # sorts behind the numbered parts
+LIBRARIES = (*store.DATA, "scipy")
 CODE = ("clean", "columns", "duplicates", "core/parts.py", "contract/column.py", *SERVING)
+
+
+Records = Callable[..., Iterator[pa.Table]]
 
 
 def clean(folder: Path, contract: Contract, sources: Path, out: Path) -> dict[str, Any]:
@@ -33,7 +40,7 @@ def clean(folder: Path, contract: Contract, sources: Path, out: Path) -> dict[st
     fixes = corrections.load(sources / section.corrections, contract.columns) if section.corrections else None
     with (folder / "malformed.parquet").open("rb") as file:
         malformed = pq.ParquetFile(file).read()
-    done = [clean_one(kept, path, contract, task, fixes, malformed) for path in parts.files(folder / "parts")]
+    done = [clean_one(kept, part, contract, task) for part in sources_of(folder / "parts", fixes, malformed, task)]
     removed, found = whole.judge(
         [part.folder for part in done], section, contract.columns, contradiction_keys(contract)
     )
@@ -45,6 +52,8 @@ def clean(folder: Path, contract: Contract, sources: Path, out: Path) -> dict[st
     if fixes:
         used = sum(sum(read_json(part.folder / "corrections.json").values()) for part in done)
         report["corrections"] = {"given": fixes.table.num_rows, "used": used}
+        if used < fixes.table.num_rows:  # such as a misspelt file, or one that is no longer there
+            report["corrections"]["unused"] = corrections.unused(fixes, folder / "parts", malformed)
     return {**report, **found, "max_rejected": section.max_rejected}
 
 
@@ -61,35 +70,55 @@ def plan(contract: Contract) -> Task:
     return Task(columns, keys, [item.column for item in section.near], label)
 
 
-def clean_one(
-    kept: store.Store,
-    source: Path,
-    contract: Contract,
-    task: Task,
-    fixes: corrections.Corrections | None,
-    malformed: pa.Table,
-) -> Part:
+@dataclass(frozen=True)
+class Source:
+    """Records to be cleaned as one part: what they are called, what they follow from, how they are read.
+
+    `changed` and `added` count the corrections in it.
+    """
+
+    path: Path
+    key: Any
+    records: Records
+    changed: int = 0
+    added: int = 0
+
+
+def sources_of(
+    folder: Path, fixes: corrections.Corrections | None, malformed: pa.Table, task: Task
+) -> Iterator[Source]:
+    """The parts of the records; and last, as a part of their own, those that only a correction made readable."""
+    for path in parts.files(folder):
+        own = fixes.of(files_of(path)) if fixes else None
+        if own is None or not own.table.num_rows:
+            yield Source(path, store.file_hashes([path]), partial(read, path))
+            continue
+        own = own.of_records(parts.batches([path], columns=[*corrections.PLACE]))
+        key = [store.file_hashes([path]), own.table.to_pylist()]
+        yield Source(path, key, partial(read, path, own), changed=own.table.num_rows)
+    mended = fixes.of_malformed(malformed, list(task.columns)) if fixes else None
+    if mended is not None and mended.num_rows:
+        yield Source(CORRECTED, mended.to_pylist(), lambda words=(): iter([mended]), added=mended.num_rows)
+
+
+def read(path: Path, own: corrections.Corrections | None = None, words: Sequence[str] = ()) -> Iterator[pa.Table]:
+    """One part's records in batches, corrected."""
+    batches = parts.batches([path], words=words)
+    return corrections.correct(batches, own) if own else batches
+
+
+def clean_one(kept: store.Store, source: Source, contract: Contract, task: Task) -> Part:
     """One part, cleaned now or taken from the store."""
-    own = fixes.of(files_of(source)) if fixes else None
     declared = {name: column.model_dump(mode="json") for name, column in task.columns.items()}
     settings = [declared, dict(task.keys), list(task.near), task.label]
-    key = store.key(
-        store.file_hashes([source]), settings, own.table.to_pylist() if own else None, code=CODE, libraries=store.DATA
-    )
+    key = store.key(source.key, settings, code=CODE, libraries=LIBRARIES)
     kind = f"clean/{contract.pipeline}"
-
-    def records(words: Sequence[str] = (), used: list[tuple[int, int]] | None = None) -> Iterator[pa.Table]:
-        batches = parts.batches([source], words=words)
-        return corrections.correct(batches, own, malformed, used) if own and own.table.num_rows else batches
-
     if not kept.has(kind, key):
         words = [name for name, column in task.columns.items() if column.type in WORD_TYPES] + ["_file"]
-        used: list[tuple[int, int]] = []
         with kept.put(kind, key) as folder:
-            clean_part(records(words, used), task, folder)
-            changed, added = used[0] if used else (0, 0)
-            write_json(folder / "corrections.json", {"changed": changed, "added": added})
-    return Part(source, key, kept.path(kind, key), records)
+            clean_part(source.records(words=words), task, folder)
+            write_json(folder / "corrections.json", {"changed": source.changed, "added": source.added})
+    return Part(source.path, key, kept.path(kind, key), source.records)
 
 
 def files_of(source: Path) -> list[str]:
@@ -118,6 +147,7 @@ def add_up(
         between += int((~gone.kept & ~gone.merged).sum())
         rules.update({rule: int((mask & ~gone.merged).sum()) for rule, mask in gone.rejected.items()})
     unread = malformed - fixed["added"]
+    assert unread >= 0, "more was corrected than was malformed"
     rejected = sum(len_rejects(part) for part in done) + between + unread
     records += unread
     if unread:
@@ -165,4 +195,5 @@ def told(report: dict[str, Any]) -> Iterator[str]:
             word = "contradict each other" if name == "contradictions" else f"are near duplicates by {name}"
             yield f"{between['rows']:,} rows {word}"
     if fixes := report.get("corrections"):
-        yield f"{fixes['used']:,} of {fixes['given']:,} corrections used"
+        named = "".join(f"; no record {item}" for item in fixes.get("unused", [])[:3])
+        yield f"{fixes['used']:,} of {fixes['given']:,} corrections used{named}"

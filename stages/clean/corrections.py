@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stages.core import parts
 from stages.core.errors import DataError, suggest
 
-FILE, RECORD = "_file", "_record"
+FILE, RECORD = PLACE = ["_file", "_record"]
 MASKED = "•••"  # stands in rejects for what is personal
 
 
@@ -25,6 +26,21 @@ class Corrections:
     """`table` has `_file`, `_record` and some of the columns, all as text; null where there is no value."""
 
     table: pa.Table
+
+    def of_records(self, batches: Iterator[pa.Table]) -> "Corrections":
+        """Those for records that are there; `batches` give their places."""
+        found = sorted({row for batch in batches for _, row in match(batch, self.table)})
+        return Corrections(self.table.take(pa.array(found, pa.int64())))
+
+    def of_malformed(self, malformed: pa.Table, columns: Sequence[str]) -> pa.Table:
+        """The records that could not be read and are corrected, whole; a column that is not given has no value."""
+        known = set(places(malformed.select(PLACE)))
+        rows = [row for row, key in enumerate(places(self.table)) if key in known]
+        mended = self.table.take(pa.array(rows, pa.int64())).sort_by([(name, "ascending") for name in PLACE])
+        for name in columns:
+            if name not in mended.column_names:
+                mended = mended.append_column(name, pa.nulls(mended.num_rows, pa.string()))
+        return mended.select([*columns, *PLACE]).combine_chunks()
 
     def of(self, files: Sequence[str]) -> "Corrections":
         """Those for some files."""
@@ -82,46 +98,63 @@ def read(path: Path) -> pa.Table:
         raise DataError(f"{path} cannot be read: {error}") from None
 
 
-def correct(
-    batches: Iterator[pa.Table], corrections: Corrections, malformed: pa.Table, used: list[tuple[int, int]] | None
-) -> Iterator[pa.Table]:
-    """The batches with corrected values; what was malformed and is corrected follows. `used` gets the two counts."""
-    left = corrections.table
+def correct(batches: Iterator[pa.Table], corrections: Corrections) -> Iterator[pa.Table]:
+    """The batches of a part with their corrected values.
+
+    A corrected column keeps its type where the new values can have it; else it is text in all batches.
+    """
+    names = [name for name in corrections.table.column_names if name not in PLACE]
+    fixes: pa.Table | None = None
     for batch in batches:
-        if left.num_rows and batch.num_rows:
-            batch, left = patch(batch, left)
-        yield batch
-    broken = malformed.select([FILE, RECORD])
-    mended = left.join(broken, [FILE, RECORD], join_type="inner").sort_by([(FILE, "ascending"), (RECORD, "ascending")])
-    if used is not None:
-        used.append((corrections.table.num_rows - left.num_rows, mended.num_rows))
-    if mended.num_rows:
-        for name in batch.column_names:
-            if name not in mended.column_names:  # nobody said: no value
-                mended = mended.append_column(name, pa.nulls(mended.num_rows, pa.string()))
-        yield mended.select(batch.column_names)
+        fixes = fixes or typed(corrections.table, batch.schema, names)
+        for name in names:
+            values = batch.column(name).cast(fixes.schema.field(name).type)
+            batch = batch.set_column(batch.column_names.index(name), name, values)
+        yield patch(batch, fixes, names)
 
 
-def patch(batch: pa.Table, left: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The batch with its corrections, and the corrections that are for another one."""
-    place = {
-        key: row
-        for row, key in enumerate(zip(*(left.column(name).to_pylist() for name in (FILE, RECORD)), strict=True))
-    }
-    maybe = np.flatnonzero(np.asarray(pc.is_in(batch.column(RECORD), value_set=left.column(RECORD).combine_chunks())))
-    here = batch.take(pa.array(maybe)).select([FILE, RECORD]).to_pylist()
-    found = [
-        (row, place[item[FILE], item[RECORD]])
-        for row, item in zip(maybe, here, strict=True)
-        if (item[FILE], item[RECORD]) in place
-    ]
+def typed(fixes: pa.Table, schema: pa.Schema, names: Sequence[str]) -> pa.Table:
+    for name in names:
+        kind = schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            continue
+        try:
+            fixes = fixes.set_column(fixes.column_names.index(name), name, fixes.column(name).cast(kind))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            continue
+    return fixes
+
+
+def patch(batch: pa.Table, fixes: pa.Table, names: Sequence[str]) -> pa.Table:
+    found = match(batch, fixes)
     if not found:
-        return batch, left
+        return batch
     mask = np.zeros(batch.num_rows, bool)
     mask[[row for row, _ in found]] = True
     chosen = pa.array([source for _, source in found])
-    for name in (name for name in left.column_names if name not in (FILE, RECORD)):
-        values = batch.column(name).cast(pa.string()).combine_chunks()
-        mended = pc.replace_with_mask(values, pa.array(mask), left.column(name).take(chosen).combine_chunks())
+    for name in names:
+        values = batch.column(name).combine_chunks()
+        mended = pc.replace_with_mask(values, pa.array(mask), fixes.column(name).take(chosen).combine_chunks())
         batch = batch.set_column(batch.column_names.index(name), name, mended)
-    return batch, left.filter(pa.array(~np.isin(np.arange(left.num_rows), np.asarray(chosen))))
+    return batch
+
+
+def match(batch: pa.Table, fixes: pa.Table) -> list[tuple[int, int]]:
+    """The rows of a batch that are corrected, each with its row of the corrections; in the order of the batch."""
+    place = {key: row for row, key in enumerate(places(fixes))}
+    maybe = np.flatnonzero(np.asarray(pc.is_in(batch.column(RECORD), value_set=fixes.column(RECORD).combine_chunks())))
+    here = places(batch.take(pa.array(maybe)))
+    return [(int(row), place[key]) for row, key in zip(maybe, here, strict=True) if key in place]
+
+
+def places(table: pa.Table) -> list[tuple[str, int]]:
+    return list(zip(*(table.column(name).to_pylist() for name in PLACE), strict=True))
+
+
+def unused(fixes: Corrections, folder: Path, malformed: pa.Table) -> list[str]:
+    """The corrections that name no record."""
+    known = set(places(malformed.select(PLACE)))
+    for batch in parts.batches(parts.files(folder), columns=PLACE):
+        rows = [row for row, _ in match(batch, fixes.table)]
+        known.update(places(batch.take(pa.array(rows, pa.int64()))))
+    return [f"{record} of {file}" for file, record in places(fixes.table) if (file, record) not in known]

@@ -130,6 +130,8 @@ def summarise(table: pa.Table, task: Task) -> dict[str, np.ndarray]:
     found = {key: hash_lane(table, names) for key, names in task.keys.items()}
     for name in task.near:
         found[f"near-{name}"] = near.signatures(task.columns[name], table.column(name))
+    if "key" in task.keys:  # a record without a key is like no other
+        found["keyless"] = np.logical_or.reduce([np.asarray(table.column(name).is_null()) for name in task.keys["key"]])
     if task.label:
         found["labelled"] = np.asarray(table.column(task.label).is_valid())
     return found

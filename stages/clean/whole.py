@@ -16,7 +16,7 @@ from stages.clean.rows import plain
 from stages.clean.section import Section
 from stages.core.files import read_json
 from stages.duplicates import near
-from stages.duplicates.rows import Keys, Twins, find_twins, hash_lane
+from stages.duplicates.rows import Keys, Twins, find_twins, hash_lane, mix
 
 LISTED = 20
 
@@ -58,9 +58,7 @@ def judge(
     if between:
         report["contradictions"] = contradictions(folders, section, between[0], removed)
     if section.outliers:
-        report["outliers"] = {
-            name: outliers(folders, name, limits, removed) for name, limits in section.outliers.items()
-        }
+        report["outliers"] = outliers(folders, section, removed)
     return removed, report
 
 
@@ -71,8 +69,11 @@ def loader(
 
     def load(part: int) -> Keys:
         first = np.load(folders[part] / f"{key}.npy")
-        gone = np.flatnonzero(~removed[part].kept)
-        first[gone] = gone
+        out = ~removed[part].kept
+        if key == "key":
+            out |= np.load(folders[part] / "keyless.npy")
+        gone = np.flatnonzero(out)
+        first[gone] = mix(gone.astype(np.uint64) + (np.uint64(part + 1) << np.uint64(40)))
 
         def second(rows: np.ndarray) -> np.ndarray:
             hashed = hash_lane(take(folders[part], names, rows), names, 1)
@@ -127,7 +128,9 @@ def same_key(folders: Sequence[Path], section: Section, removed: Sequence[Remove
         mark(twins, others, [item.merged for item in removed])
     elif section.key.then == "reject":
         mark(twins, others, [item.reject("duplicate_key") for item in removed])
-    return {"rows": int(others.sum()), "groups": count_groups(twins.group), "then": section.key.then}
+    keyless = sum(int(np.load(folder / "keyless.npy").sum()) for folder in folders)
+    found = {"rows": int(others.sum()), "groups": count_groups(twins.group), "without_key": keyless}
+    return {**found, "then": section.key.then}
 
 
 def contradictions(
@@ -173,16 +176,24 @@ def column(folder: Path, name: str) -> pa.Array:
     return pa.concat_tables(batches).column(name).combine_chunks()
 
 
-def outliers(folders: Sequence[Path], name: str, limits: Any, removed: Sequence[Removed]) -> dict[str, Any]:
-    values = [np.asarray(column(folder, name).fill_null(np.nan)) for folder in folders]
-    present = np.concatenate([part[gone.kept & ~np.isnan(part)] for part, gone in zip(values, removed, strict=True)])
-    if not len(present):
-        return {"rows": 0, "then": limits.then}
-    lower, upper = np.quantile(present, [0.25, 0.75])
-    low, high = lower - limits.iqr * (upper - lower), upper + limits.iqr * (upper - lower)
-    count = int(((present < low) | (present > high)).sum())
-    if limits.then == "reject":
-        for part, gone in zip(values, removed, strict=True):
-            far = (part < low) | (part > high)
-            gone.reject(f"{name}.outlier")[far & ~gone.merged] = True
-    return {"rows": count, "low": float(low), "high": float(high), "then": limits.then}
+def outliers(folders: Sequence[Path], section: Section, removed: Sequence[Removed]) -> dict[str, Any]:
+    """Tukey's fences of each column, of the rows that are still there; all of them are drawn before any row goes."""
+    kept = [gone.kept for gone in removed]
+    report: dict[str, Any] = {}
+    far: dict[str, list[np.ndarray]] = {}
+    for name, limits in section.outliers.items():
+        values = [np.asarray(column(folder, name).fill_null(np.nan)) for folder in folders]
+        present = np.concatenate([part[stays & ~np.isnan(part)] for part, stays in zip(values, kept, strict=True)])
+        if not len(present):
+            report[name] = {"rows": 0, "then": limits.then}
+            continue
+        lower, upper = np.quantile(present, [0.25, 0.75])
+        low, high = lower - limits.iqr * (upper - lower), upper + limits.iqr * (upper - lower)
+        far[name] = [stays & ((part < low) | (part > high)) for part, stays in zip(values, kept, strict=True)]
+        rows = sum(int(mask.sum()) for mask in far[name])
+        report[name] = {"rows": rows, "low": float(low), "high": float(high), "then": limits.then}
+    for name, masks in far.items():
+        if section.outliers[name].then == "reject":
+            for mask, gone in zip(masks, removed, strict=True):
+                gone.reject(f"{name}.outlier")[mask] = True
+    return report

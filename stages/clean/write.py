@@ -1,5 +1,6 @@
 """Cleaned parts and what goes from them in; the files of `table/` and `rejects.parquet` out."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,8 @@ def write_part(
 ) -> tuple[str, dict[str, Any]]:
     """The part's rows that stay as files of `table/`; their key in the store, and their counts."""
     gone = np.flatnonzero(~sound)
-    key, kind = store.key(part.key, gone.tolist(), code=("core/parts.py",), libraries=store.DATA), f"table/{pipeline}"
+    went = hashlib.sha256(gone.tobytes()).hexdigest()
+    key, kind = store.key(part.key, went, code=("core/parts.py",), libraries=store.DATA), f"table/{pipeline}"
     if not kept.has(kind, key):
         sources, sizes = typed.files(part.folder), read_json(part.folder / "counts.json")["files"]
         with kept.put(kind, key) as folder, ThreadPoolExecutor(THREADS) as pool:

@@ -17,12 +17,13 @@ def parse_numbers(description: dict[str, Any], values: pa.Array) -> tuple[pa.Arr
     absent = missing_mask(description, trimmed)
     text, factors = to_plain(description, trimmed)
     matches = np.asarray(pc.fill_null(pc.match_substring_regex(text, f"^(?:{NUMBER.pattern})$"), False)) & ~absent
-    unsigned = pc.if_else(pa.array(matches), pc.replace_substring_regex(text, r"^\+", ""), pa.scalar(None, pa.string()))
-    try:
-        plain = np.asarray(pc.fill_null(pc.cast(unsigned, pa.float64()), np.nan)) * factors + 0.0
-    except pa.ArrowInvalid:  # such as 1e999: a number for the regex, not for a float
-        return pa.nulls(len(values), pa.float64()), spelled_missing(description, values, trimmed), ~absent
-    sound = matches & np.isfinite(plain)
+    far = pc.or_(pc.match_substring_regex(text, "[eE][+-]?[0-9]{3}"), pc.greater(pc.utf8_length(text), 300))
+    plausible = matches & ~np.asarray(pc.fill_null(far, False))  # 1e999 is a number for the regex, not for a float
+    unsigned = pc.if_else(
+        pa.array(plausible), pc.replace_substring_regex(text, r"^\+", ""), pa.scalar(None, pa.string())
+    )
+    plain = np.asarray(pc.fill_null(pc.cast(unsigned, pa.float64()), np.nan)) * factors + 0.0
+    sound = plausible & np.isfinite(plain)
     if description.get("clip"):
         plain = np.clip(plain, description.get("min"), description.get("max"))
     if description.get("min") is not None:

@@ -20,8 +20,7 @@ def parse_words(description: dict[str, Any], values: pa.Array) -> Parsed:
     present = ~missing_mask(description, trimmed) & ~left
     broken = spelled_missing(description, values, trimmed)
     if description.get("pattern"):
-        matches = re.compile(description["pattern"]).fullmatch
-        found = np.array([word is not None and matches(word) is not None for word in trimmed.to_pylist()], bool)
+        found = full_match(description["pattern"], trimmed)
         broken["pattern"] = present & ~found
         present &= found
     if description.get("values"):
@@ -33,6 +32,17 @@ def parse_words(description: dict[str, Any], values: pa.Array) -> Parsed:
         present &= known
     words = pc.if_else(pa.array(present), trimmed, pa.scalar(None, pa.string()))
     return words, broken, left
+
+
+def full_match(pattern: str, words: pa.Array) -> np.ndarray:
+    """Where a whole ASCII word matches. By RE2 where it means the same as Python's `re`, which is most everywhere."""
+    if not re.search(r"\\[^dDwWbB.\-+*?()\[\]{}|^$/]|\[\[?:|\(\?[^:]|[^\x20-\x7e]", pattern):
+        try:
+            return np.asarray(pc.fill_null(pc.match_substring_regex(words, f"^(?:{pattern})$"), False))
+        except pa.ArrowInvalid:
+            pass
+    matches = re.compile(pattern).fullmatch
+    return np.array([word is not None and matches(word) is not None for word in words.to_pylist()], bool)
 
 
 def parse_text(description: dict[str, Any], values: pa.Array) -> Parsed:

@@ -73,11 +73,14 @@ def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
         numbers = pc.cast(values, pa.float64(), safe=False)
         absent = np.asarray(pc.is_null(numbers, nan_is_null=True))
         return check_bounds(column, numbers, absent, np.zeros(len(values), bool))
-    cleaned = parse_distinct(column.describe(name), values, pa.float64(), fast=parse_numbers)
+    description = column.describe(name)
     if not column.clip:
-        return cleaned
-    plain = np.asarray(pc.fill_null(cleaned.values, np.nan))
-    return Cleaned(cleaned.values, cleaned.broken, int(((plain == column.min) | (plain == column.max)).sum()))
+        return parse_distinct(description, values, pa.float64(), fast=parse_numbers)
+    free = {key: value for key, value in description.items() if key not in ("min", "max", "clip")}
+    cleaned = parse_distinct(free, values, pa.float64(), fast=parse_numbers)
+    absent = np.asarray(cleaned.values.is_null())
+    moved = check_bounds(column, cleaned.values, absent, np.zeros(len(values), bool))
+    return Cleaned(moved.values, cleaned.broken, moved.clipped)
 
 
 def check_bounds(column: Column, numbers: pa.Array, absent: np.ndarray, wrong: np.ndarray) -> Cleaned:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
-from serving.values import NO_TIMESTAMP, Problem, find_zone, parse_timestamp
+from serving.values import NO_TIMESTAMP, TICKS, Problem, find_zone, parse_timestamp
 from stages.columns._parse import Cleaned, parse_distinct
 from stages.columns._scales import draw_rounded
 from stages.columns._times import parse_times
@@ -94,8 +94,8 @@ def clean(name: str, column: Column, values: pa.Array) -> Cleaned:
         values = pc.cast(values, pa.timestamp("ms"))
     if pa.types.is_timestamp(values.type) and not (column.zone and values.type.tz is None):
         return check_bounds(column, values)
-    if column.epoch and (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
-        values = pc.cast(values, pa.int64()) if pa.types.is_integer(values.type) else values
+    if column.epoch and pa.types.is_integer(values.type) and values.type != pa.uint64():
+        return check_seconds(column, from_ticks(values, TICKS[column.epoch]), np.asarray(values.is_valid()))
     return parse_distinct(
         description, values, pa.timestamp("us"), lambda seconds: seconds * MICROSECONDS, parse_times_in
     )
@@ -113,9 +113,17 @@ def parse_times_in(description: dict[str, Any], values: pa.Array) -> tuple[pa.Ar
 
 def check_bounds(column: Column, times: pa.Array) -> Cleaned:
     """Arrow's own times: cut to seconds, held against the years 1 … 9999 and the declared bounds."""
-    ticks = np.asarray(pc.fill_null(pc.cast(times, pa.int64()), 0))
-    seconds = np.floor_divide(ticks, {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[times.type.unit])
-    present = np.asarray(times.is_valid())
+    size = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[times.type.unit]
+    return check_seconds(column, from_ticks(pc.cast(times, pa.int64()), size), np.asarray(times.is_valid()))
+
+
+def from_ticks(values: pa.Array, size: int) -> np.ndarray:
+    """Whole seconds, rounded down; 0 where there is no value."""
+    return np.asarray(np.floor_divide(np.asarray(pc.fill_null(pc.cast(values, pa.int64()), 0)), size))
+
+
+def check_seconds(column: Column, seconds: np.ndarray, present: np.ndarray) -> Cleaned:
+    """Whole seconds, held against the years 1 … 9999 and the declared bounds."""
     broken = {"required": ~present} if column.required else {}
     broken["timestamp"] = present & ((seconds < FIRST) | (seconds > LAST))
     sound = present & ~broken["timestamp"]

@@ -17,8 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from stages.contract import Contract, load
+from stages.contract.column import personal, withheld
 from stages.core.errors import DiskFull, IngotError, RefusedError
 from stages.core.files import read_json, replacing, write_json
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what an OSError bears where a disk or a quota is at its end
+
+
+@dataclass
+class Told:
+    """What is known of a run while it is under way, for the record of how it failed."""
+
+    contract: Contract | None = None
 
 
 @dataclass
@@ -52,8 +62,8 @@ def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator
     arguments = parser.parse_args(argv)
     status = arguments.status / f"{arguments.pipeline}.{stage}.json"
     start = time.perf_counter()
-    with reporting(stage, arguments.pipeline, status):
-        contract = load(arguments.params, arguments.pipeline)
+    with reporting(stage, arguments.pipeline, status) as told:
+        contract = told.contract = load(arguments.params, arguments.pipeline)
         paths = {name: getattr(arguments, name) for name in inputs}
         for name, path in paths.items():
             if not path.exists():
@@ -77,18 +87,20 @@ def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator
 
 
 @contextmanager
-def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
+def reporting(stage: str, pipeline: str, status: Path) -> Iterator[Told]:
     """Turn an IngotError into a sentence on stderr, an exit code, and a record of its kind.
 
-    Of any other exception the record says Crash. A former run's record is no longer there.
+    Of any other exception the record says Crash, and its type alone once a contract with personal columns is told.
+    A former run's record is no longer there.
     """
     status.unlink(missing_ok=True)
+    told = Told()
     try:
-        yield
+        yield told
     except Exception as raised:
         error = disk_full(raised) if is_full(raised) else raised
         kind = type(error).__name__ if isinstance(error, IngotError) else "Crash"
-        message = str(error) if isinstance(error, IngotError) else f"{type(error).__name__}: {error}"
+        message = str(error) if isinstance(error, IngotError) else crash(error, told.contract)
         with suppress(OSError):  # on a full disk the sentence is said all the same
             write_json(status, {"stage": stage, "pipeline": pipeline, "error": kind, "message": message})
         if not isinstance(error, IngotError):
@@ -97,11 +109,20 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[None]:
         raise SystemExit(error.exit_code) from None
 
 
+def crash(error: Exception, contract: Contract | None) -> str:
+    """A foreign exception in words; libraries quote the value that they stumbled over."""
+    try:
+        columns = {**contract.columns, **contract.example_columns} if contract else {}
+    except IngotError:  # nobody knows what is personal
+        return type(error).__name__
+    return withheld(error, personal(columns))
+
+
 def is_full(error: Exception) -> bool:
     """True where a disk or a quota was at its end; pyarrow says so in its text alone."""
     if isinstance(error, IngotError):
         return False
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    full = isinstance(error, OSError) and error.errno in FULL
     return full or "No space left on device" in str(error)
 
 

@@ -5,6 +5,8 @@ It stands outside every stage's outs. Deleting it changes only time.
 
 import os
 import shutil
+import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -74,7 +76,9 @@ def key(*parts: Any, code: tuple[str, ...], libraries: tuple[str, ...] = LEARNIN
 
 @cache
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:
-    return {name: version(name) for name in libraries}
+    """Python's own too: its Unicode tables, its regular expressions and its time zones read the data."""
+    own = {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "unicode": unicodedata.unidata_version}
+    return {**own, **{name: version(name) for name in libraries}}
 
 
 @cache

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from stages.columns import module_of
 from stages.contract import Contract
+from stages.contract.column import personal, shown
 from stages.core import cli, parts
 from stages.core.errors import DataError
 from stages.core.files import write_json
@@ -40,7 +41,7 @@ def conform(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
         cleaned = module_of(column).clean(name, column, pa.array(values))
         for rule, mask in cleaned.broken.items():
             row = int(np.flatnonzero(mask)[0])
-            found = "masked, being personal" if column.personal else values[row]
+            found = shown(column, values[row])
             raise DataError(
                 f"derive.sql row {row + 1}: {name} is {found}, which breaks {name}.{rule}; so do "
                 f"{int(mask.sum()):,} of {len(mask):,} rows. Mend derive.sql, or examples.columns.{name}."
@@ -52,9 +53,10 @@ def conform(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
 def examples_of(records: pa.Table, contract: Contract, query: Path) -> tuple[pa.Table, dict[str, Any], list[str]]:
     """What the query makes of the records at each date, its part of the report, and reasons against it."""
     as_of, columns = contract.section("examples", Section).as_of, contract.example_columns
+    hidden = personal({**contract.columns, **columns})
     if as_of is None:
         reason = "examples.as_of is not declared, so there is no future to look into"
-        table = conform(derive.run(query, {"records": records}, None), columns)
+        table = conform(derive.run(query, {"records": records}, None, personal=hidden), columns)
         return table, {"as_of": None, "point_in_time": f"not checked: {reason}"}, []
     dates = derive.cut_offs(records, as_of)
     ids = ids_of(contract)
@@ -62,12 +64,13 @@ def examples_of(records: pa.Table, contract: Contract, query: Path) -> tuple[pa.
         time=as_of.time,
         target=contract.target.column,
         ids=ids,
-        shown=[name for name in ids if not columns[name].personal],
+        shown=[name for name in ids if name not in hidden],
+        personal=hidden,
         horizon_days=as_of.horizon,
     )
     tables, reasons = [], []
     for date in dates:
-        derived = derive.run(query, {"records": records}, date)
+        derived = derive.run(query, {"records": records}, date, personal=hidden)
         tables.append(conform(derived, columns))
         reasons += future.reasons(query, records, derived.select(list(columns)), date, names)
     report = {

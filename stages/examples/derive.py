@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.contract.column import withheld
 from stages.core.errors import DataError
 
 
@@ -33,8 +34,13 @@ def cut_offs(table: pa.Table, as_of: Any) -> list[datetime]:
     return dates[::-1]
 
 
-def run(query: Path, tables: Mapping[str, pa.Table], as_of: datetime | None) -> pa.Table:
-    """The query's rows. One thread and UTC, so that the same input gives the same bytes."""
+def run(
+    query: Path, tables: Mapping[str, pa.Table], as_of: datetime | None, *, personal: Sequence[str] = ()
+) -> pa.Table:
+    """The query's rows. One thread and UTC, so that the same input gives the same bytes.
+
+    Where columns are `personal`, an error that comes of the records is not quoted: DuckDB quotes their values.
+    """
     import duckdb
 
     if not query.exists():
@@ -42,13 +48,27 @@ def run(query: Path, tables: Mapping[str, pa.Table], as_of: datetime | None) -> 
     text = query.read_text(encoding="utf-8")
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for name, table in tables.items():
-            connection.register(name, table)
+        parameters = {"as_of": as_of} if as_of and "$as_of" in text else {}
         try:
-            parameters = {"as_of": as_of} if as_of and "$as_of" in text else {}
-            result: pa.Table = connection.sql(text, params=parameters).to_arrow_table()
+            return answer(connection, text, tables, parameters)
+        except duckdb.Error as error:
+            if not personal:
+                raise DataError(f"{query}: {error}") from None
+            found = error
+        try:  # an error that no records can have caused quotes nobody
+            answer(connection, text, {name: table.slice(0, 0) for name, table in tables.items()}, parameters)
         except duckdb.Error as error:
             raise DataError(f"{query}: {error}") from None
+    raise DataError(
+        f"{query} cannot be run on these records: {withheld(found, personal)}. Run it by hand in DuckDB to see more, "
+        "or write TRY_CAST(column AS type) where it converts"
+    )
+
+
+def answer(connection: Any, text: str, tables: Mapping[str, pa.Table], parameters: Mapping[str, Any]) -> pa.Table:
+    for name, table in tables.items():
+        connection.register(name, table)
+    result: pa.Table = connection.sql(text, params=parameters).to_arrow_table()
     return result.combine_chunks()
 
 

@@ -26,7 +26,8 @@ LISTED = 5
 def reasons(query: Path, records: pa.Table, derived: pa.Table, as_of: datetime, names: Any) -> list[str]:
     """What speaks against `derived`, the query's rows at `as_of`; empty where nothing does.
 
-    `names` gives `time` (of a record), `target`, `ids` (of a derived row), those `shown`, and `horizon_days`.
+    `names` gives `time` (of a record), `target`, `ids` (of a derived row), those `shown`, what is `personal`, and
+    `horizon_days`.
     """
     found = []
     features = [name for name in derived.column_names if name != names.target]
@@ -41,7 +42,7 @@ def reasons(query: Path, records: pa.Table, derived: pa.Table, as_of: datetime, 
         if not pc.any(later).as_py():
             continue
         try:
-            again = run(query, {"records": records.filter(pc.invert(later))}, as_of)
+            again = run(query, {"records": records.filter(pc.invert(later))}, as_of, personal=names.personal)
         except DataError as error:
             found.append(f"{query.name} {told}: without the records from {end:%Y-%m-%d} on it fails: {error}")
             continue

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from stages.columns import chunk, module_of
 from stages.contract import Contract
+from stages.contract.column import is_personal, shown_classes
 
 MAX_BINS = 64
 ROWS_A_BIN = 20
@@ -44,7 +45,7 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, settings: Any) -> l
     train = parts["train"]
     if not is_number:
         least = contract.get("validate").get("min_class_share", MIN_CLASS_SHARE)
-        label, share = rarest(train, target)
+        label, share = rarest(train, contract)
         if share < least:
             return [
                 f"only {share:.2%} of the training rows are {label!r}; validate.min_class_share asks for {least:.2%}"
@@ -74,28 +75,35 @@ def columns_apart(train: pa.Table, contract: Contract, settings: Any) -> list[st
 
 
 def describe(part: pa.Table, contract: Contract) -> dict[str, Any]:
-    """A split in the report: its rows and, of each class, how many; of a number its quantiles."""
+    """A split in the report: its rows and, of each class, how many; of a number its quantiles.
+
+    A personal target's classes are numbered, and of its numbers only the mean is told: a quantile is somebody's own.
+    """
     values = part.column(contract.target.column)
     if contract.target.type != "number":
-        counted = pc.value_counts(values).to_pylist()
-        classes = {
-            str(item["values"]): item["counts"] for item in sorted(counted, key=lambda item: str(item["values"]))
-        }
-        return {"rows": part.num_rows, "classes": classes}
+        return {"rows": part.num_rows, "classes": classes_of(part, contract)}
     if not part.num_rows:
         return {"rows": 0, "target": {}}
     plain = np.asarray(values).astype(np.float64)
-    levels = np.quantile(plain, list(QUANTILES.values()))
-    return {
-        "rows": part.num_rows,
-        "target": {**dict(zip(QUANTILES, levels.tolist(), strict=True)), "mean": float(plain.mean())},
-    }
+    told = {"mean": float(plain.mean())}
+    if not is_personal(contract.example_columns[contract.target.column]):
+        levels = np.quantile(plain, list(QUANTILES.values()))
+        told = {**dict(zip(QUANTILES, levels.tolist(), strict=True)), **told}
+    return {"rows": part.num_rows, "target": told}
 
 
-def rarest(part: pa.Table, target: str) -> tuple[str, float]:
-    """The class with the fewest rows, and its share; the first by name of several."""
-    counted = sorted((item["counts"], str(item["values"])) for item in pc.value_counts(part.column(target)).to_pylist())
-    return counted[0][1], counted[0][0] / part.num_rows
+def classes_of(part: pa.Table, contract: Contract) -> dict[str, int]:
+    """Rows by class, in the order of their names; those of a personal target are numbered within this part."""
+    target = contract.target.column
+    counted = {str(item["values"]): item["counts"] for item in pc.value_counts(part.column(target)).to_pylist()}
+    return shown_classes(contract.example_columns[target], dict(sorted(counted.items())))
+
+
+def rarest(part: pa.Table, contract: Contract) -> tuple[str, float]:
+    """The class with the fewest rows, as it is shown, and its share; the first by name of several."""
+    counts = classes_of(part, contract)
+    label = min(counts, key=lambda name: counts[name])
+    return label, counts[label] / part.num_rows
 
 
 def codes_of(values: pa.Array) -> np.ndarray:

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from stages.contract import Contract
+from stages.contract.column import is_personal, shown
 from stages.duplicates import near
 from stages.duplicates.join import by_keys
 from stages.examples.split import LEFT_OUT, SIDES, hash_rows
 
 LISTED = 20  # in the report
 SAVED = 1_000  # in leaks.parquet
-MASKED = "•••"
 SHOWN = 80  # characters of a value
 WORDS = {"duplicates": "the same inputs as", "near": "a near duplicate of {} in", "groups": "the same {} as"}
 SCHEMA = pa.schema(
@@ -108,9 +108,9 @@ def listed(
     """The first SAVED leaked rows, each with a row that it equals; personal values are masked."""
     rows = np.flatnonzero(leaked[0])[:SAVED]
     twins = leaked[1][rows]
-    shown = table.select([name for name in table.column_names if name in columns]).take(pa.array(rows)).to_pylist()
+    held = table.select([name for name in table.column_names if name in columns]).take(pa.array(rows)).to_pylist()
     values = [
-        json.dumps({key: show(columns[key], value) for key, value in row.items()}, ensure_ascii=False) for row in shown
+        json.dumps({key: show(columns[key], value) for key, value in row.items()}, ensure_ascii=False) for row in held
     ]
     return pa.table(
         {
@@ -126,10 +126,8 @@ def listed(
 
 
 def show(column: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if column.personal:
-        return MASKED
+    if value is None or is_personal(column):
+        return shown(column, value)
     if column.type == "image":
         return f"{len(value)} bytes"
     text = str(value)

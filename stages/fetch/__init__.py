@@ -5,7 +5,6 @@ the lock.
 """
 
 import argparse
-import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +14,12 @@ from pydantic import BeforeValidator, Field
 
 from stages import contract
 from stages.core import cli, files
-from stages.core.errors import SourceError
+from stages.core.errors import DiskFull, SourceError
 from stages.fetch.bounds import Limits
 
 if TYPE_CHECKING:
     from stages.fetch.lock import Changes, Lock
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 EXPECTED = (
     "a package URL such as pkg:pypi/<name>@<version>#<file>, an address such as https://host/file or "
     "s3://bucket/*.csv, a path, {url: …, mirrors: […]}, or a list of them"
@@ -184,7 +182,7 @@ def report_refresh(pipeline: str, *, params: Path, lock: Path | None, status: Pa
 
 @contextmanager
 def plain_errors(pipeline: str) -> Iterator[None]:
-    """What the file system refuses as a SourceError, and how to accept data that have changed."""
+    """What the file system refuses as a SourceError, or DiskFull, and how to accept data that have changed."""
     from stages.fetch.lock import Altered
     from stages.fetch.meter import clear
 
@@ -195,8 +193,8 @@ def plain_errors(pipeline: str) -> Iterator[None]:
             f"{error}\nIf the change is meant, lock it: run `python -m stages.fetch --refresh {pipeline}`"
         ) from None
     except OSError as error:
-        if error.errno in FULL:
-            raise SourceError(
+        if error.errno in cli.FULL:
+            raise DiskFull(
                 f"the disk is full: {error}. Free space there, then run this again: what was there before is "
                 "untouched, and downloads go on from where they stopped"
             ) from None

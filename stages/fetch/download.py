@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.core.errors import SourceError
+from stages.core.errors import DiskFull, SourceError
 from stages.core.files import CHUNK_BYTES
 from stages.fetch.bar import Bar
 from stages.fetch.bounds import Limits
@@ -58,7 +58,7 @@ class Downloads:
     limits: Limits
 
     def obtain(self, wanted: Wanted) -> Content:
-        """Raises Altered where a place gave other bytes than the lock says, else SourceError."""
+        """Raises Altered where a place gave other bytes than the lock says, DiskFull without room, else SourceError."""
         if wanted.locked is not None:
             path = cached(wanted.name, wanted.locked.sha256, folder=self.packages)
             if path is not None:
@@ -155,7 +155,7 @@ class Downloads:
             raise SourceError(self.too_large(wanted))
         free = shutil.disk_usage(self.packages.parent).free
         if stated is not None and stated - reply.offset > free:
-            raise SourceError(
+            raise DiskFull(
                 f"{wanted.name} has {size(stated)}, and the disk of {self.packages.parent} is too full for it: "
                 f"{size(free)} are free. Free space there, or set XDG_CACHE_HOME to another folder"
             )

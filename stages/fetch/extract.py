@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from stages.core.errors import SourceError
+from stages.core.errors import DiskFull
 from stages.core.files import sha256
 from stages.fetch import archive, cache, local, remote
 from stages.fetch.address import Address
@@ -44,10 +44,10 @@ def extract(lock: Lock, out: Path, *, root: Path, packages: Path, mirrors: Mirro
 
 
 def check_room(num_bytes: int, out: Path) -> None:
-    """Raises SourceError before anything is written where the disk has no room for all of it."""
+    """Raises DiskFull before anything is written where the disk has no room for all of it."""
     free = shutil.disk_usage(out).free
     if num_bytes > free:
-        raise SourceError(
+        raise DiskFull(
             f"the files of the lock have {size(num_bytes)}, and the disk of {out.parent} is too full for them: "
             f"{size(free)} are free. Free space there, then run this again; what was there before is untouched"
         )

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from stages.contract import Contract
+from stages.contract.column import shown_classes
 from stages.core import cli, parts
 from stages.core.files import read_json, write_json, write_text
 from stages.validate import checks, whole
@@ -27,7 +28,7 @@ from stages.validate.expectations import Engine
 from stages.validate.failing import named, write_failing
 from stages.validate.page import page
 from stages.validate.report import headline, summarise, verdict
-from stages.validate.section import Drift, Section, check, is_personal
+from stages.validate.section import Drift, Section, check
 from stages.validate.suite import Check, Way, chunked, derive_suite, route
 from stages.validate.summary import Summary
 
@@ -148,15 +149,14 @@ def own_checks(contract: Contract, section: Section, summary: Summary) -> list[d
             checks.check_classes(class_counts(contract, summary), contract.target.column, section.min_class_share)
         )
     if section.freshness:
-        found.append(checks.check_freshness(section.freshness, summary, os.environ.get(checks.NOW)))
+        found.append(checks.check_freshness(section.freshness, summary, contract.columns, os.environ.get(checks.NOW)))
     return found
 
 
 def class_counts(contract: Contract, summary: Summary) -> dict[str, int]:
     """The target's counts; the names of a personal target's classes stay out of the report."""
     counts = dict(sorted(summary["classes"].items()))
-    personal = is_personal(contract.columns[contract.target.column])
-    return {f"class {i}": count for i, count in enumerate(counts.values(), 1)} if personal else counts
+    return shown_classes(contract.columns[contract.target.column], counts)
 
 
 def save_failing(

@@ -68,8 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         name: getattr(found, name) or Path(getattr(found, f"{name}_folder")) / found.pipeline
         for name in ("clean", "validation", "sources")
     }
-    with cli.reporting("accept", found.pipeline, found.status / f"{found.pipeline}.accept.json"):
-        columns = load(found.params, found.pipeline).columns
+    with cli.reporting("accept", found.pipeline, found.status / f"{found.pipeline}.accept.json") as told:
+        told.contract = load(found.params, found.pipeline)
+        columns = told.contract.columns
         report = at["validation"] / "report.json"
         if not report.exists():
             raise IngotError(f"{report} does not exist. Run `dvc repro validate@{found.pipeline}` first.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from stages.contract.column import is_personal, shown
 from stages.validate.section import Freshness
 from stages.validate.summary import Summary
 
@@ -48,8 +49,14 @@ def check_classes(counts: Mapping[Any, int], column: str, least: float) -> dict[
     return result("class_shares_at_least", kwargs, "contract", success, {"shares": shares})
 
 
-def check_freshness(freshness: Freshness, summary: Summary, now: str | None) -> dict[str, Any]:
-    """The newest value against the declared moment. `now` is what INGOT_NOW says."""
+def check_freshness(
+    freshness: Freshness, summary: Summary, columns: Mapping[str, Any], now: str | None
+) -> dict[str, Any]:
+    """The newest value against the declared moment. `now` is what INGOT_NOW says.
+
+    Where the column is personal, neither the value nor its age is told, and where others are that give the moment,
+    that is not.
+    """
     kwargs = {"column": freshness.column, "max_age_days": freshness.max_age_days, "as_of": freshness.as_of}
     found = result("newest_value_at_most_so_old", kwargs, "freshness", False, {})
     found["severity"] = freshness.severity
@@ -61,7 +68,14 @@ def check_freshness(freshness: Freshness, summary: Summary, now: str | None) -> 
     if newest is None:
         return {**found, "error": f"{freshness.column} has no value"}
     age = (moment - utc(newest)).total_seconds() / DAY_SECONDS
-    found["observed"] = {"newest": newest, "as_of": moment.replace(tzinfo=None).isoformat(), "age_days": round(age, 3)}
+    column = columns.get(freshness.column)
+    others = [held for name, held in columns.items() if name != freshness.column and held.type == "timestamp"]
+    given = next((held for held in others if is_personal(held)), None) if freshness.as_of == "data" else None
+    found["observed"] = {
+        "newest": shown(column, newest),
+        "as_of": shown(given, moment.replace(tzinfo=None).isoformat()),
+        "age_days": shown(column, shown(given, round(age, 3))),
+    }
     found["success"] = 0 <= age <= freshness.max_age_days
     return found
 

@@ -13,17 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.contract.column import MASK, personal, withheld
 from stages.core import cli, parts, store
 from stages.core.files import hash_json, read_json, sha256, write_text
 from stages.validate.expectations import SAMPLE, Engine, plain, to_frame
-from stages.validate.section import is_personal
-from stages.validate.suite import Check, columns_of, touches_personal
+from stages.validate.suite import Check, columns_of, touched
 from stages.validate.summary import Summary, add, summarise
 
 CODE = ("validate", "columns", "contract/column.py", "core/parts.py", "serving/prepare.py")
 LIBRARIES = ("great-expectations", "numpy", "pandas", "pyarrow")
 CHUNK_BYTES = 4 << 20  # batches up to this go to Great Expectations at once, which takes 0.2 s whatever it is given
-MASK = "•••"
 BROKEN = (pa.ArrowException, OSError)  # what reading a damaged Parquet file raises
 
 
@@ -151,7 +150,7 @@ def run_chunk(
     for check, tally, answer in zip(plan.checks, tallies, answers, strict=True):
         result = answer["result"]
         if answer["error"] is not None or "element_count" not in result:
-            tally.error = tally.error or withheld(answer["error"] or "it gave no counts", check, plan.columns)
+            tally.error = tally.error or withheld(answer["error"] or "it gave no counts", touched(check, plan.columns))
             continue
         tally.elements += result["element_count"]
         tally.unexpected += result["unexpected_count"]
@@ -180,7 +179,7 @@ def note(tally: Tally, result: Mapping[str, Any], check: Check, plan: Plan, want
 def masked(value: Any, check: Mapping[str, Any], columns: Mapping[str, Any]) -> Any:
     """A sample value with what is personal in it hidden; of a row of several columns, those that are."""
     named = columns_of(check["kwargs"])
-    hidden = [name for name in named if name in columns and is_personal(columns[name])]
+    hidden = personal({name: columns[name] for name in named if name in columns})
     if not hidden or value is None:
         return value
     if isinstance(value, Mapping):
@@ -188,10 +187,3 @@ def masked(value: Any, check: Mapping[str, Any], columns: Mapping[str, Any]) -> 
     if isinstance(value, list) and len(value) == len(named):
         return [MASK if name in hidden and item is not None else item for name, item in zip(named, value, strict=True)]
     return MASK
-
-
-def withheld(error: str, check: Mapping[str, Any], columns: Mapping[str, Any]) -> str:
-    """An error's text, unless it may quote a personal value."""
-    if not touches_personal(check, columns):
-        return error
-    return "it raised an error; its text is withheld, since it may quote a value of a personal column"

@@ -17,10 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.contract.column import is_personal
 from stages.core import parts
 from stages.core.errors import DataError
 from stages.core.files import read_json
-from stages.validate.section import ORDERED, Drift, Limits, is_personal, limits_of
+from stages.validate.section import ORDERED, Drift, Limits, limits_of
 from stages.validate.summary import Summary, add_counts, bins_of, label, numbers_of
 
 VERSION = 1

@@ -8,10 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stages.contract.column import MASK, is_personal
 from stages.core import parts
 from stages.core.parts import COMPRESSION
-from stages.validate.chunks import MASK
-from stages.validate.section import is_personal
 from stages.validate.suite import columns_of
 
 PART, ROW, BROKEN = "_part", "_row", "_expectations"

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.validate.chunks import masked, withheld
+from stages.contract.column import withheld
+from stages.validate.chunks import masked
 from stages.validate.expectations import SAMPLE, observed, plain
-from stages.validate.suite import Check, Way, touches_personal
+from stages.validate.suite import Check, Way, touched
 
 VALUES = ("min", "max", "median", "quantile", "most_common")  # whose observed value is a value of the column
 LISTS = ("partial_unexpected_list", "partial_missing_list")
@@ -19,7 +20,7 @@ def summarise(
     if way != "chunks":
         listed = found.get("partial_unexpected_list") or []
         sample = [masked(plain(value), item, columns) for value in listed][:SAMPLE]
-    if touches_personal(item, columns):
+    if touched(item, columns):
         found.pop("partial_missing_list", None)
         found["partial_unexpected_list"] = list(sample)
         if any(word in item["type"] for word in VALUES):
@@ -32,7 +33,7 @@ def summarise(
         "computed": way,
         "success": answer["success"],
         "observed": observed(found, sample),
-        **({"error": withheld(answer["error"], item, columns)} if answer.get("error") else {}),
+        **({"error": withheld(answer["error"], touched(item, columns))} if answer.get("error") else {}),
     }
 
 

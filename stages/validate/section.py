@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from stages.contract import Contract
+from stages.contract.column import is_personal
 from stages.contract.section import Section as BaseSection
 from stages.core.errors import ContractError, suggest
 
@@ -134,10 +135,6 @@ def check_freshness(section: Section, contract: Contract, path: str) -> list[str
             "2011-12-10, or now"
         ]
     return []
-
-
-def is_personal(column: Any) -> bool:
-    return bool(getattr(column, "personal", False))
 
 
 def limits_of(name: str, column: Any, drift: Drift) -> Limits | None:

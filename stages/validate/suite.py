@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from stages.columns import module_of
-from stages.validate.section import Section, is_personal
+from stages.contract.column import personal
+from stages.validate.section import Section
 
 Check = dict[str, Any]  # {"type": …, "kwargs": {…}, "from": "contract" | "user", "severity": "fail" | "warn"}
 Way = Literal["chunks", "arrow", "duckdb", "whole"]
@@ -114,11 +115,10 @@ def route(item: Check, types: Mapping[str, pa.DataType], columns: Mapping[str, A
     return "whole"
 
 
-def touches_personal(item: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
-    names = columns_of(item["kwargs"])
-    if item["kwargs"].get("row_condition"):
-        names = list(columns)
-    return any(name in columns and is_personal(columns[name]) for name in names)
+def touched(item: Mapping[str, Any], columns: Mapping[str, Any]) -> list[str]:
+    """The personal columns that an expectation speaks of; a condition may speak of any."""
+    names = list(columns) if item["kwargs"].get("row_condition") else columns_of(item["kwargs"])
+    return personal({name: columns[name] for name in names if name in columns})
 
 
 def chunked(suite: Sequence[Check], ways: Sequence[Way]) -> list[Check]:

@@ -1,7 +1,8 @@
-"""Expectations over a whole column in, Great Expectations' answers from one pass over the parts out.
+"""Expectations over a whole column in, Great Expectations' answers out.
 
-The numbers come from the summaries (Arrow) or from DuckDB, the comparison always from Great Expectations
-itself. What has no equivalent of the same meaning runs on the whole table in pandas, on the columns it needs.
+The numbers come from the summaries (Arrow) or from DuckDB (a query or two for each expectation), the comparison always
+from Great Expectations itself. What has no equivalent of the same meaning runs on the whole table in pandas, on the
+columns it needs; with a `row_condition`, on all of them.
 """
 
 import tempfile

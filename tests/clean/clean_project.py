@@ -23,6 +23,8 @@ def run(
     *,
     target: str | None = None,
     malformed: list[int] | None = None,
+    broken: list[dict[str, Any]] | None = None,
+    schema: pa.Schema | None = None,
     split: int | None = None,
     **section: Any,
 ) -> Result:
@@ -35,12 +37,16 @@ def run(
     (folder / "parts").mkdir(parents=True)
     os.environ["INGOT_STORE"] = str(folder / "store")
     names = [*columns, "_file", "_record"]
-    types = [pa.binary() if columns[name]["type"] == "image" else pa.string() for name in columns]
+    types = (
+        list(schema.types)
+        if schema
+        else [pa.binary() if columns[name]["type"] == "image" else pa.string() for name in columns]
+    )
     schema = pa.schema(list(zip(names, [*types, pa.string(), pa.int64()], strict=True)))
     rows = [dict(zip(names, (*row, "raw.csv", i), strict=True)) for i, row in enumerate(raw, 1)]
     for place, part in enumerate([rows] if split is None else [rows[:split], rows[split:]]):
         pq.write_table(pa.Table.from_pylist(part, schema), folder / "parts" / f"{place:05d}-raw.csv.parquet")
-    broken = [{"_file": "raw.csv", "_record": i, "text": "x", "reason": "ragged"} for i in malformed or []]
+    broken = broken or [{"_file": "raw.csv", "_record": i, "text": "x", "reason": "ragged"} for i in malformed or []]
     pq.write_table(pa.Table.from_pylist(broken, MALFORMED), folder / "malformed.parquet")
     (folder / "out" / "table").mkdir(parents=True)
     examples = {"target": {"column": target or next(iter(columns))}}

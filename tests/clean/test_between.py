@@ -72,7 +72,7 @@ def test_of_one_key_one_record_stays(cleaned, keep, then, ids, gone):
     report, found, rules = cleaned(key={"columns": "id", "keep": keep, "then": then})
     assert found == ids
     assert rules == {record: ["duplicate_key"] for record in gone}
-    assert report["duplicate_keys"] == {"rows": 2, "groups": 2, "then": then}
+    assert report["duplicate_keys"] == {"rows": 2, "groups": 2, "without_key": 0, "then": then}
     assert report["rules"] == ({"duplicate_key": 2} if gone else {})
 
 
@@ -150,3 +150,12 @@ def test_summaries_hold_64_bits_a_row_and_table(tmp_path):
     summaries = list((tmp_path / "c" / "store").rglob("rows.npy"))
     assert [np.load(path).dtype for path in summaries] == [np.uint64]
     assert np.load(summaries[0]).shape == (len(ROWS),)
+
+
+@pytest.mark.parametrize("split", [None, 2])
+def test_records_without_a_key_are_not_one_thing(tmp_path, split):
+    columns = {"id": {"type": "id"}, "name": {"type": "id"}}
+    rows = [(None, "ann"), (None, "bob"), ("1", "cat"), (None, "dan"), ("1", "eve")]
+    report, table, _ = run(tmp_path / "c", columns, rows, split=split, key={"columns": "id", "then": "merge"})
+    assert table["name"].to_pylist() == ["ann", "bob", "cat", "dan"]
+    assert report["duplicate_keys"] == {"rows": 1, "groups": 1, "without_key": 3, "then": "merge"}

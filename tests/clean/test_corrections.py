@@ -36,7 +36,7 @@ def test_corrected_rejects_come_back(tmp_path):
     assert rejects["_record"].to_pylist() == [3]
     assert (report["records"], report["kept"], report["rejected"]) == (6, 4, 2)
     assert report["rules"] == {"amount.min": 1, "malformed": 1}
-    assert report["corrections"] == {"given": 3, "used": 2}
+    assert report["corrections"] == {"given": 3, "used": 2, "unused": ["77 of raw.csv"]}
 
 
 def test_rejects_can_be_corrected_in_their_own_format_and_wrong_ones_are_rejected_again(tmp_path):
@@ -68,3 +68,35 @@ def test_corrections_that_make_no_sense_are_refused(tmp_path, content, told):
 def test_a_missing_file_is_told_of_with_where_to_make_it_from(tmp_path: Path):
     with pytest.raises(DataError, match=r"mended\.csv does not exist.*rejects\.parquet"):
         run(tmp_path, COLUMNS, ROWS, corrections="mended.csv")
+
+
+def test_a_corrected_line_that_is_gone_from_the_source_is_gone_from_the_table(tmp_path):
+    (tmp_path / "mended.csv").write_text("_file,_record,amount\nraw.csv,9,5\n")
+    _, table, _ = run(tmp_path, COLUMNS, ROWS, malformed=[9], corrections="mended.csv")
+    assert 5 in table["amount"].to_pylist()
+    report, table, _ = run(tmp_path, COLUMNS, ROWS, malformed=[], corrections="mended.csv")  # the same store
+    assert 5 not in table["amount"].to_pylist()
+    assert (report["records"], report["rejected"], report["corrections"]["used"]) == (4, 2, 0)
+
+
+def test_a_file_of_which_nothing_could_be_read_is_corrected_too(tmp_path):
+    (tmp_path / "mended.csv").write_text("_file,_record,amount\nother.csv,1,5\n")
+    run(tmp_path, COLUMNS, ROWS)  # writes the records
+    broken = [{"_file": "other.csv", "_record": 1, "_line": 1, "text": "x", "reason": "ragged"}]
+    report, table, _ = run(tmp_path, COLUMNS, ROWS, broken=broken, corrections="mended.csv")
+    assert sorted(table["amount"].to_pylist()) == [1, 4, 5]
+    assert (report["records"], report["rejected"]) == (5, 2)
+
+
+def test_typed_columns_of_many_batches_take_corrections(tmp_path, monkeypatch):
+    """Where a correction is no number, its column is text in every batch, and the rejects have one schema."""
+    monkeypatch.setattr("stages.core.parts.BATCH_ROWS", 2)
+    columns = {"amount": {"type": "number", "min": 0}, "when": {"type": "timestamp", "format": "%d/%m/%Y"}}
+    schema = pa.schema([("amount", pa.int64()), ("when", pa.timestamp("us"))])
+    (tmp_path / "mended.csv").write_text("_file,_record,amount,when\nraw.csv,2,x,\nraw.csv,3,8,2011-05-01\n")
+    rows = [(-1, None), (2, None), (-3, None), (4, None), (-5, None)]
+    report, table, rejects = run(tmp_path, columns, rows, schema=schema, corrections="mended.csv")
+    assert table["amount"].to_pylist() == [8, 4]
+    assert table["when"].cast(pa.int64()).to_pylist() == [1_304_208_000_000_000, None]
+    assert rejects["_rules"].to_pylist() == [["amount.min"], ["amount.number"], ["amount.min"]]
+    assert report["corrections"] == {"given": 2, "used": 2}

@@ -35,6 +35,8 @@ DECLARED = [
     {"type": "timestamp", "format": "%d/%m/%Y %H:%M", "zone": "Europe/London"},
     {"type": "timestamp", "epoch": "ms"},
     {"type": "timestamp", "format": "%d %b %Y"},
+    {"type": "id", "pattern": r"\d+(?!\d)|\w{3}"},
+    {"type": "id", "pattern": "[^\\s]+|(?i:ab) cd"},
 ]
 UGLY = [
     *"1.234,50 1,234.50 1.234 1,5 1,5,0 1.23.456 12.345.678,9 € 1.234,5 12€ €12 12ct 5g 5kg $3.50 50% 1,234%".split(),
@@ -137,3 +139,19 @@ def test_arrow_times_are_cut_to_seconds_and_held_to_the_years_that_python_knows(
 def test_a_declaration_that_cannot_be_is_refused(declared, told):
     with pytest.raises(ContractError, match=told):
         declare("t.columns.c", declared)
+
+
+def test_clipped_values_are_counted_alike_whatever_they_are_written_as():
+    column = declare("t.columns.c", {"type": "number", "min": 0, "max": 100, "clip": True})
+    for raw in (pa.array([0, 0, 5, 100, -3]), pa.array(["0", "0", "5", "100", "-3"]), pa.array([0.0, 0, 5, 100, -3])):
+        cleaned = module_of(column).clean("c", column, raw)
+        assert (cleaned.values.to_pylist(), cleaned.clipped) == ([0, 0, 5, 100, 0], 1)
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.int32()])
+@pytest.mark.parametrize("epoch", ["s", "ms", "us"])
+def test_numbers_of_ticks_are_times(kind, epoch):
+    declared = {"type": "timestamp", "epoch": epoch, "max": "2020-01-01", "required": True}
+    values = [0, 1, -1, 999, -1001, 2_000_000_000, 2**31 - 1, None]
+    values += [2**62, -(2**62), 1_600_000_000_000] if kind == pa.int64() else []
+    agree(declared, pa.array(values, kind), values)

@@ -436,3 +436,10 @@ def test_what_a_section_names_must_exist(stage: str, section: dict[str, object],
     with pytest.raises(ContractError) as failure:
         import_module(f"stages.{stage}").check(contract)
     assert str(failure.value).startswith(complaint)
+
+
+@pytest.mark.parametrize("declared", [{"type": "id"}, {"type": "number"}, {"type": "timestamp"}])
+def test_what_a_bundle_knows_of_a_column_says_personal_only_where_it_is_true(declared):
+    plain = declare("shop.columns.c", declared).describe("c")
+    assert "personal" not in plain
+    assert declare("shop.columns.c", {**declared, "personal": True}).describe("c") == {**plain, "personal": True}

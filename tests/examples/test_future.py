@@ -3,6 +3,7 @@
 import csv
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.derive import derive
+from serving.read import InputError
 from stages.contract import Contract, load
 from stages.core.errors import DataError
 from stages.examples import AsOf, make
 from stages.examples.derive import cut_offs, run
+from stages.examples.future import reasons
 
 START = datetime(2020, 1, 1)
 SOUND = """
@@ -283,3 +286,52 @@ def write_csv(path: Path, lines: list[tuple[tuple, int]]) -> None:
         for line, minute in lines:
             when = RETAIL_AS_OF + timedelta(minutes=minute)
             writer.writerow([*line, when.strftime("%m/%d/%Y %H:%M"), "UK", "a thing"])
+
+
+SECRET = pa.table({"mail": ["1", "ada@example.org"], "at": pa.array([START, START], pa.timestamp("us"))})
+
+
+def failure(folder: Path, query: str, personal: list[str]) -> str:
+    (folder / "derive.sql").write_text(query, encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        run(folder / "derive.sql", {"records": SECRET}, None, personal=personal)
+    return str(caught.value)
+
+
+def test_what_duckdb_says_of_a_personal_value_is_withheld(tmp_path: Path) -> None:
+    query = "select mail::double as x from records"
+    assert "ada@example.org" in failure(tmp_path, query, [])
+    said = failure(tmp_path, query, ["mail", "name"])
+    assert "ada@example.org" not in said
+    assert "ConversionException, whose text is withheld" in said
+    assert "(mail, name)" in said
+
+
+def test_what_duckdb_says_of_the_query_itself_is_told_all_the_same(tmp_path: Path) -> None:
+    assert 'Referenced column "mial" not found' in failure(tmp_path, "select mial from records", ["mail"])
+    pivoted = "select mial from (pivot records on mail using count(*))"  # its columns are named by values
+    assert "ada@example.org" not in failure(tmp_path, pivoted, ["mail"])
+
+
+def test_a_query_that_fails_without_the_future_quotes_nobody(tmp_path: Path) -> None:
+    query = """select coalesce(max(mail) filter ("at" >= $as_of)::double, max(mail)::double) as x from records"""
+    times = pa.array([START - timedelta(days=1), START + timedelta(days=1)], pa.timestamp("us"))
+    records = pa.table({"mail": ["ada@example.org", "1"], "at": times})
+    names = SimpleNamespace(time="at", target="y", ids=[], shown=[], personal=["mail"], horizon_days=30)
+    path = tmp_path / "derive.sql"
+    path.write_text(query, encoding="utf-8")
+    found = reasons(path, records, pa.table({"x": [1.0]}), START, names)
+    assert len(found) == 1
+    assert "ConversionException, whose text is withheld" in found[0]
+    assert "ada@example.org" not in found[0]
+
+
+@pytest.mark.parametrize("personal", [False, True])
+def test_a_bundles_query_quotes_no_personal_value(tmp_path: Path, personal: bool) -> None:
+    (tmp_path / "derive.sql").write_text("select mail::double as x, $as_of as at from records", encoding="utf-8")
+    (tmp_path / "records.csv").write_text("mail\nada@example.org\n", encoding="utf-8")
+    column = {"name": "mail", "type": "id", **({"personal": True} if personal else {})}
+    contract = {"reader": {"format": "csv"}, "records": [column]}
+    with pytest.raises(InputError, match=r"cannot be run on these records: .*Conversion") as caught:
+        derive(contract, tmp_path / "records.csv", START, tmp_path)
+    assert ("ada@example.org" in str(caught.value)) is not personal

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.examples import main
+from stages.contract import Contract
+from stages.examples import main, make
 
 PARAMS = """
 pipelines: {shop: {}}
@@ -80,3 +82,27 @@ def test_it_refuses_what_validate_refused(tmp_path, capsys):
     assert caught.value.code == 5
     assert "too old" in capsys.readouterr().err
     assert not (tmp_path / "refused" / "out").exists()
+
+
+def personal_target(shares: dict[str, int], kind: str = "category") -> tuple[pa.Table, Contract]:
+    values: list[Any] = [name for name, count in shares.items() for _ in range(count)]
+    values = [float(value) for value in values] if kind == "number" else values
+    table = pa.table({"amount": [float(i * 37 % 1009) for i in range(len(values))], "who": values})
+    declared = {"amount": {"type": "number"}, "who": {"type": kind, "personal": True}}
+    examples = {"target": {"column": "who", "type": kind}, "split": {"by": "hash"}}
+    return table, Contract("shop", {"columns": declared, "validate": {}, "examples": examples})
+
+
+def test_a_personal_targets_classes_stand_in_no_report(tmp_path):
+    splits, report, _ = make(*personal_target({"Ada Lovelace": 400, "Bo Derek": 297, "Cy Twombly": 3}), tmp_path)
+    assert set(report["splits"]["train"]["classes"]) == {"class 1", "class 2", "class 3"}
+    assert sum(report["splits"]["train"]["classes"].values()) == splits["train"].num_rows
+    assert not report["passed"]
+    assert "class 3" in report["reasons"][0]
+    assert not [name for name in ("Ada", "Bo", "Cy") if name in json.dumps(report)]
+
+
+def test_of_a_personal_number_the_mean_alone_is_told(tmp_path):
+    table, contract = personal_target({str(1000 + i * 7): 1 for i in range(500)}, "number")
+    report = make(table, contract, tmp_path)[1]
+    assert set(report["splits"]["train"]["target"]) == {"mean"}

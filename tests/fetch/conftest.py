@@ -68,13 +68,13 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Callable[[Callable[[], None]], str]:
-    """Runs a command that must end with a SourceError; gives what it printed."""
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command that must end with a SourceError, or the exit code given; gives what it printed."""
 
-    def run(command: Callable[[], None]) -> str:
+    def run(command: Callable[[], None], code: int = 3) -> str:
         with pytest.raises(SystemExit) as stopped:
             command()
-        assert stopped.value.code == 3
+        assert stopped.value.code == code
         return capsys.readouterr().err
 
     return run

@@ -11,10 +11,10 @@ import pytest
 from fetch_project import SALES, Project
 from fetch_server import Web
 
-from stages.core.errors import SourceError
+from stages.core.errors import DiskFull
 from stages.fetch import main
 
-Fails = Callable[[Callable[[], None]], str]
+Fails = Callable[..., str]
 BIG = bytes(range(256)) * 12_000  # 3 MB
 
 
@@ -45,7 +45,7 @@ def test_a_disk_too_small_for_the_lock_is_named_before_anything_is_written(
     project.declare("incoming/a.csv", "incoming/big.bin")
     project.refresh()
     before = everything(small_disk)
-    said = fails(project.fetch)
+    said = fails(project.fetch, 7)
     assert "the files of the lock have 3.1 MB, and the disk of " in said
     assert "2.1 MB are free" in said
     assert everything(small_disk) == before
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_while_files_are_written_keeps_what_was_there(
     project.write({"incoming/a.csv": BIG})
     project.refresh()
     monkeypatch.setattr("stages.fetch.extract.check_room", lambda *_: None)  # as if others were filling it
-    said = fails(project.fetch)
+    said = fails(project.fetch, 7)
     assert "the disk is full: [Errno 28] No space left on device" in said
     assert "Free space there, then run this again: what was there before is untouched" in said
     assert everything(small_disk) == {"raw/shop/a.csv": SALES}
@@ -78,8 +78,8 @@ def test_a_lock_on_a_full_disk_stays_whole(project: Project, small_disk: Path, f
     project.declare("incoming/*.csv")
     free = os.statvfs(small_disk)
     (small_disk / "filler").write_bytes(b"x" * free.f_bavail * free.f_frsize)
-    said = fails(lambda: main([*refresh, "--status", str(small_disk)]))  # its record finds no room either
-    assert "refresh shop: SourceError: the disk is full: [Errno 28] No space left on device" in said
+    said = fails(lambda: main([*refresh, "--status", str(small_disk)]), 7)  # its record finds no room either
+    assert "refresh shop: DiskFull: the disk is full: [Errno 28] No space left on device" in said
     assert lock.read_bytes() == before
     assert not list(small_disk.glob(".lock*"))
 
@@ -98,10 +98,10 @@ def test_a_cache_that_is_full_keeps_the_part_for_later(project: Project, web: We
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, "--refresh", "shop", *common], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 3, done.stderr
-    assert "refresh shop: SourceError: the disk is full: " in done.stderr
+    assert done.returncode == 7, done.stderr
+    assert "refresh shop: DiskFull: the disk is full: " in done.stderr
     assert "downloads go on from where they stopped" in done.stderr
-    assert json.loads((project.root / "status" / "shop.refresh.json").read_text())["error"] == "SourceError"
+    assert json.loads((project.root / "status" / "shop.refresh.json").read_text())["error"] == "DiskFull"
     assert not project.lock_path.exists()
     assert next(project.downloads.glob("*.part")).stat().st_size == 1_000_000
     project.refresh()
@@ -114,6 +114,6 @@ def test_a_download_larger_than_the_free_space_does_not_begin(project: Project, 
     cache = project.root / "cache"
     cache.symlink_to(small_disk)
     project.declare(web.put("/big.bin", BIG))
-    with pytest.raises(SourceError, match=r"big\.bin has 3\.1 MB, and the disk of .* is too full for it: 2\.1 MB"):
+    with pytest.raises(DiskFull, match=r"big\.bin has 3\.1 MB, and the disk of .* is too full for it: 2\.1 MB"):
         project.refresh()
     assert not list(project.downloads.glob("*.part"))

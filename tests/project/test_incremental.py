@@ -20,13 +20,20 @@ shop:
     id: {type: id, required: true}
     amount: {type: number, min: %s}
     colour: {type: category}
-  clean: {duplicates: merge, key: {columns: id, keep: %s}, contradictions: reject, max_rejected: {default: 1}}
+    note: {type: text}
+  clean:
+    {duplicates: merge, key: {columns: id, keep: %s}, contradictions: reject, corrections: mended.csv,
+     near: [{column: note, then: merge}], outliers: {amount: {iqr: 0.5, then: reject}}}
   examples: {target: {column: colour}}
 """
-LINES = ["a,1,red", "a,1.0,red", "b,2,blue", "b,2,red", "c,-1,blue", "d,x,red", ",3,blue", "ragged", "e,9,", "f,2,red"]
-content = st.lists(st.sampled_from(LINES), min_size=1, max_size=6).map(
-    lambda lines: "id,amount,colour\n" + "\n".join(lines)
-)
+NOTE = "the room was clean and the staff was friendly"
+LINES = [
+    *("a,1,red,", "a,1.0,red,", "b,2,blue,", "b,2,red,", "c,-1,blue,", "d,x,red,", ",3,blue,", "ragged", "e,9,,"),
+    *(f"f,2,red,{NOTE}", f"g,3,red,{NOTE}!", "h,4000,red,"),
+]
+HEADER = "id,amount,colour,note\n"
+MENDED = "_file,_record,id,amount\none.csv,2,mended,4\nsub/two.csv,1,mended too,5\nthree.csv,3,new,six\n"
+content = st.lists(st.sampled_from(LINES), min_size=1, max_size=6).map(lambda lines: HEADER + "\n".join(lines))
 change = st.tuples(st.sampled_from(["one.csv", "sub/two.csv", "three.csv", "four.csv"]), st.one_of(st.none(), content))
 
 
@@ -37,6 +44,7 @@ class Project:
         self.folder, self.patch = folder, monkeypatch
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "sources").mkdir(parents=True)
+        (folder / "sources" / "mended.csv").write_text(MENDED)
         self.declare(0, "first")
 
     def declare(self, least: int, keep: str) -> None:
@@ -65,7 +73,9 @@ class Project:
 
 @pytest.fixture(scope="module")
 def module_patch() -> Any:
+    """Every file is a part of its own, however small."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("stages.ingest._parts.SMALL_BYTES", 0)
         yield patch
 
 
@@ -77,7 +87,7 @@ def module_patch() -> Any:
 )
 def test_any_sequence_of_changes_gives_what_a_full_build_gives(tmp_path_factory, module_patch, first, changes, rules):
     project = Project(tmp_path_factory.getbasetemp() / "incremental", module_patch)
-    files = {"sound.csv": "id,amount,colour\nz,5,red\ny,6,blue\n", **first}
+    files = {"sound.csv": HEADER + "z,5,red,\ny,6,blue,\n", **first}
     project.write(files)
     project.build("store")
     for place, (name, text) in enumerate(changes):
@@ -92,8 +102,8 @@ def test_any_sequence_of_changes_gives_what_a_full_build_gives(tmp_path_factory,
 
 def test_one_new_file_is_the_only_one_that_is_read_and_a_removed_one_takes_its_rows_along(tmp_path, monkeypatch):
     project = Project(tmp_path / "p", monkeypatch)
-    big = [f"{name}{i},{i},red" for name in "ab" for i in range(10_000)]
-    text = "id,amount,colour\n"
+    big = [f"{name}{i},{i},red," for name in "ab" for i in range(10_000)]
+    text = HEADER
     files = {"a.csv": text + "\n".join(big[:10_000]), "b.csv": text + "\n".join(big[10_000:])}
     project.write(files)
     project.build("store")
@@ -118,7 +128,7 @@ def test_deleting_the_store_changes_nothing_and_old_entries_leave_it(tmp_path, m
     project = Project(tmp_path / "p", monkeypatch)
     kept = tmp_path / "p" / "store" / "records" / "shop"
     for i in range(6):
-        project.write({"a.csv": f"id,amount,colour\na,{i},red\nb,2,blue\n"})
+        project.write({"a.csv": f"{HEADER}a,{i},red,\nb,2,blue,\n"})
         made = project.build("store")
     assert len([path for path in kept.iterdir() if path.is_dir()]) == 3
     shutil.rmtree(tmp_path / "p" / "store")

@@ -319,3 +319,22 @@ def test_a_missing_picture_is_black():
     arrays, _ = prepare([ONE], [{"c": GREY}, {"c": None}])
     assert arrays["c"].shape == (2, 3, 4, 1)
     assert not arrays["c"][1].any()
+
+
+PERSONAL = [
+    ({"type": "id", "pattern": ".+@.+"}, "ada", 'c "•••" breaks its rule pattern .+@.+'),
+    ({"type": "category", "values": {"Bo": []}}, "ada", 'c "•••" breaks its rule values'),
+    ({"type": "number"}, "ada", 'c "•••" breaks its rule number'),
+    ({"type": "number", "max": 41}, "42.25", 'c "•••" breaks its rule max 41'),
+    ({"type": "boolean"}, "ada", 'c "•••" breaks its rule boolean'),
+    ({"type": "timestamp", "format": "%Y"}, "ada", 'c "•••" breaks its rule timestamp'),
+    ({"type": "timestamp", "min": "2020-01-01"}, "1981-10-12", 'c "•••" breaks its rule min 2020-01-01'),
+]
+
+
+@pytest.mark.parametrize(("column", "value", "said"), PERSONAL)
+def test_a_problem_of_a_personal_column_names_the_rule_and_not_the_value(column, value, said):
+    row = {"c": value}
+    assert prepare([{"name": "c", "personal": True, **column}], [row])[1] == [[said]]
+    assert value in prepare([{"name": "c", **column}], [row])[1][0][0]
+    assert rule({**column, "personal": True}, value) == rule(column, value)
