@@ -15,7 +15,7 @@ from pathlib import Path
 from stages.core.errors import DataError
 
 SMALL_BYTES = 64 << 10
-FILES_A_PART = 64
+FILES_A_PART = 256
 MAX_PARTS = 512
 NAME_CHARS = 60
 
