@@ -21,4 +21,6 @@ certificates=${PIP_CERT:-$(setting cert)}
 [ -z "$links" ] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$(echo $links | tr ' ' ',')}"
 [ -z "$certificates" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$certificates}"
 
-.venv/bin/uv pip install -q --python .venv/bin/python --compile-bytecode -c constraints.txt -e '.[test]'
+# soundfile built from source has no libsndfile: only its wheels bring one
+.venv/bin/uv pip install -q --python .venv/bin/python --compile-bytecode --only-binary soundfile \
+    -c constraints.txt -e '.[test]'
