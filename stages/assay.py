@@ -18,9 +18,9 @@ from stages.core import cli
 from stages.core.errors import ContractError, suggest
 from stages.core.files import read_json, sha256, write_json
 from stages.core.graph import run
+from stages.core.problem import Problem
 from stages.statistics.bootstrap import summarise
 from stages.targets import target_module
-from stages.training import Problem
 from stages.training.features import problem_of
 from stages.training.scoring import scoring_of
 
@@ -54,7 +54,7 @@ class Gate(BaseSection):
 
 
 class Section(BaseSection):
-    """Without `gates`, the model must be shown better than the class shares by evaluate's metric."""
+    """Without `gates`, the model must be shown better than one answer for all rows by evaluate's metric."""
 
     gates: list[Gate] = []
     seed: int = Field(default=0, ge=0)
@@ -119,29 +119,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         with job["test"].open("rb") as file:
             test = pq.read_table(file)
         arrays = inputs(contract.input_columns, test)
+        target, state = problem.target, problem.state
         shipped = predict(job["compressed"] / "model.onnx", arrays)
-        chances = {
-            SHIPPED: shipped["probabilities"].astype(np.float64),
-            "prior": problem.target.prior(problem.state, test.num_rows),
-        }
+        answers = {SHIPPED: target.answer_of_graph(state, shipped), "prior": target.prior(state, test.num_rows)}
         if (rival := job["compressed"] / "rival.onnx").exists():
-            chances[RIVAL] = predict(rival, arrays)["probabilities"].astype(np.float64)
-        truth = problem.target.encode(problem.state, test.column(contract.target.column))
-        groups = np.asarray(test.column("_group"), np.int64)
-        samples = scoring_of(problem, contract, section.seed).samples(chances, truth, groups)
+            answers[RIVAL] = target.answer_of_graph(state, predict(rival, arrays))
+        truths = {**target.encode(state, test), "group": np.asarray(test.column("_group"), np.int64)}
+        samples = scoring_of(problem, contract, section.seed).samples(answers, truths)
         report = judge(samples, section, problem, evaluation["metric"], f"{contract.pipeline}.assay.gates")
         facts = {
             "rows": test.num_rows,
             "model_sha256": sha256(job["compressed"] / "model.onnx"),
             "test_sha256": sha256(job["test"]),
         }
-        counts = dict(
-            zip(
-                *(values.tolist() for values in np.unique(shipped["decision"].astype(str), return_counts=True)),
-                strict=True,
-            )
-        )
-        write_json(job.out / "assay.json", {**report, **facts, "decisions": counts})
+        write_json(job.out / "assay.json", {**report, **facts, "decisions": target.tally(state, shipped)})
         metric = evaluation["metric"]
         own = report["scores"][SHIPPED][metric]
         job.say(f"{test.num_rows:,} test rows, {metric} {own.get('value')} [{own.get('low')}, {own.get('high')}]")

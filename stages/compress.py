@@ -100,16 +100,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         best = next(iter(evaluation["baselines_ranked"]), None)
         baseline = (job["evaluation"] / "baselines" / best / "network.onnx").read_bytes() if best else None
         networks = candidates_of(job["model"].read_bytes(), baseline, section, train)
-        fitted = {name: evaluation["models"][best if name == BASELINE else "model"]["calibration"] for name in networks}
+        fitted = {name: scoring.calibrate(network, validation) for name, network in networks.items()}
         encode = onnx.ModelProto.FromString((job["features"] / "encode.onnx").read_bytes())
         whole = {}
         for name, network in networks.items():
             metadata = {"pipeline": contract.pipeline, "candidate": name, "target": contract.target.column}
-            ending = problem.target.nodes(problem.state, fitted[name], decide, f"{contract.pipeline}.decide")
+            path = f"{contract.pipeline}.decide"
+            ending = problem.target.nodes(problem.state, fitted[name], decide, path, problem.specs)
             whole[name] = to_bytes(assemble(encode, network, ending, metadata))
         metric, sign = evaluation["metric"], problem.target.sign(evaluation["metric"])
-        chances = {name: scoring.chances(network, validation, fitted[name]) for name, network in networks.items()}
-        everything = scoring.samples(chances, validation["target"], validation["group"])
+        answers = {name: scoring.answers(network, validation, fitted[name]) for name, network in networks.items()}
+        everything = scoring.samples(answers, validation)
         samples = {name: everything[name, metric] for name in networks}
         sizes = {name: len(content) for name, content in whole.items()}
         chosen, frontier = choose(samples, sizes, margin=section.margin, sign=sign)

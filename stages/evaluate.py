@@ -20,12 +20,12 @@ from stages.contract.section import Section as BaseSection
 from stages.core import cli, store
 from stages.core.errors import ContractError, suggest
 from stages.core.files import read_json, write_json
-from stages.core.graph import run
+from stages.core.problem import Problem
 from stages.core.tensors import read_tensors
 from stages.statistics.bootstrap import summarise
 from stages.statistics.plots import write_plots
 from stages.targets import target_module
-from stages.training import Arrays, Problem, Recipe, fit, options_of, suits
+from stages.training import Arrays, Recipe, fit, options_of, suits
 from stages.training.features import problem_of
 from stages.training.fitted import write_fitted
 from stages.training.scoring import Scoring, scoring_of
@@ -33,7 +33,7 @@ from stages.training.scoring import Scoring, scoring_of
 BASELINES = ("prior", "linear", "boosting")
 MIN_SLICE_ROWS = 30
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
-MODEL, SHARES = "model", "class shares"
+MODEL, CONSTANT = "model", "constant answer"
 
 
 class Section(BaseSection):
@@ -63,10 +63,10 @@ def check(contract: Contract) -> None:
 
 
 def choose_metric(section: Section, problem: Problem, decide: Decide, path: str) -> str:
-    """The declared metric; or value where decisions have one, else ROC AUC or accuracy."""
+    """The declared metric, or the target's own choice."""
     names: list[str] = problem.target.metric_names(problem.state, bool(decide.value))
     if section.metric is None:
-        return "value" if "value" in names else next(name for name in ("roc_auc", "accuracy") if name in names)
+        return str(problem.target.default_metric(problem.state, bool(decide.value)))
     if section.metric not in names:
         hint = suggest(section.metric, names)
         raise ContractError(f"{path}.metric is {section.metric!r}.{hint} This target has {', '.join(names)}")
@@ -79,7 +79,7 @@ def fit_baselines(
     """Fit each baseline that suits the arrays, keep it under `out`, and return its graph's bytes."""
     chosen = section.baselines
     if chosen is None:
-        chosen = {name: {} for name in BASELINES if suits(name, problem.specs)}
+        chosen = {name: {} for name in BASELINES if suits(name, problem)}
     out.mkdir()
     for name, raw in chosen.items():
         _, options = options_of(name, raw, "evaluate.baselines")
@@ -96,13 +96,12 @@ def fit_baselines(
 def evaluate(
     networks: Mapping[str, bytes], validation: Arrays, scoring: Scoring, metric: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Scores of every model with intervals, paired differences to the model, and probabilities."""
-    target, truth = scoring.problem.target, validation["target"]
-    outputs = {name: run(network, dict(validation))["outputs"] for name, network in networks.items()}
-    calibration = {name: target.calibrate(values, truth) for name, values in outputs.items()}
-    chances = {name: target.probabilities(values, calibration[name]) for name, values in outputs.items()}
-    shares = {SHARES: target.prior(scoring.problem.state, len(truth))}
-    samples = scoring.samples({**chances, **shares}, truth, validation["group"])
+    """Scores of every model with intervals, paired differences to the model, and calibrated answers."""
+    target, num_rows = scoring.problem.target, len(validation["target"])
+    calibration = {name: scoring.calibrate(network, validation) for name, network in networks.items()}
+    answers = {name: scoring.answers(network, validation, calibration[name]) for name, network in networks.items()}
+    constant = {CONSTANT: target.prior(scoring.problem.state, num_rows)}
+    samples = scoring.samples({**answers, **constant}, validation)
     metrics = list(dict.fromkeys(metric for _, metric in samples))
     models = {
         name: {
@@ -118,22 +117,22 @@ def evaluate(
     }
     sign = target.sign(metric)
     ranked = sorted(differences, key=lambda name: -sign * samples[name, metric][0])
-    report = {"metric": metric, "rows": len(truth), "models": models, "model_minus_baseline": differences}
-    ahead = {name: samples[name, metric] - samples[SHARES, metric] for name in networks}
+    report = {"metric": metric, "rows": num_rows, "models": models, "model_minus_baseline": differences}
+    ahead = {name: samples[name, metric] - samples[CONSTANT, metric] for name in networks}
     # with several models to choose from, each must show more (Bonferroni)
     shown = [name for name in ahead if np.nanquantile(sign * ahead[name][1:], 0.025 / len(ahead)) > 0]
     margins = {name: summarise(values) for name, values in ahead.items()}
-    report |= {"baselines_ranked": ranked, "minus_class_shares": margins, "beats_class_shares": shown}
-    return report, chances
+    report |= {"baselines_ranked": ranked, "minus_constant": margins, "beats_constant": shown}
+    return report, answers
 
 
 def judge(report: Mapping[str, Any]) -> list[str]:
-    """Refuse where neither the model nor a baseline is shown to beat the class shares."""
-    if report["beats_class_shares"]:
+    """Refuse where neither the model nor a baseline is shown to beat the same answer for every row."""
+    if report["beats_constant"]:
         return []
-    metric, ahead = report["metric"], report["minus_class_shares"][MODEL]
+    metric, ahead = report["metric"], report["minus_constant"][MODEL]
     return [
-        f"no model is shown to beat the class shares: the network's {metric} minus theirs is {show(ahead)} on "
+        f"no model is shown to beat one answer for all rows: the network's {metric} minus its is {show(ahead)} on "
         f"{report['rows']:,} validation rows. Are the labels right, and the inputs informative?"
     ]
 
@@ -145,7 +144,7 @@ def show(score: Mapping[str, Any]) -> str:
 
 
 def slices_of(
-    names: Sequence[str], path: Path, chances: np.ndarray, validation: Arrays, scoring: Scoring
+    names: Sequence[str], path: Path, answer: np.ndarray, validation: Arrays, scoring: Scoring
 ) -> dict[str, Any]:
     """Every score on each value of each slice column that has enough rows."""
     found: dict[str, Any] = {}
@@ -158,8 +157,8 @@ def slices_of(
             rows = values == value
             entry: dict[str, Any] = {"rows": int(rows.sum()), "absent": f"fewer than {MIN_SLICE_ROWS} rows"}
             if rows.sum() >= MIN_SLICE_ROWS:
-                truth, groups = validation["target"][rows], validation["group"][rows]
-                samples = scoring.samples({MODEL: chances[rows]}, truth, groups)
+                part = {key: array[rows] for key, array in validation.items()}
+                samples = scoring.samples({MODEL: answer[rows]}, part)
                 entry = {
                     "rows": int(rows.sum()),
                     **{score: summarise(values) for (_, score), values in samples.items()},
@@ -197,10 +196,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         train, validation = (read_tensors(features / f"{name}.safetensors") for name in ("train", "validation"))
         hashes = store.file_hashes([features / "train.safetensors", features / "features.json"])
         baselines = fit_baselines(section, problem, train, hashes, job.out / "baselines")
-        report, chances = evaluate({MODEL: job["model"].read_bytes(), **baselines}, validation, scoring, metric)
+        report, answers = evaluate({MODEL: job["model"].read_bytes(), **baselines}, validation, scoring, metric)
         if section.slices:
             path = job["examples"] / "validation.parquet"
-            report["slices"] = slices_of(section.slices, path, chances[MODEL], validation, scoring)
+            report["slices"] = slices_of(section.slices, path, answers[MODEL], validation, scoring)
         if section.folds:
             from stages.training.folds import cross_validate
 
@@ -208,8 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         reasons = judge(report)
         write_json(job.out / "evaluation.json", {"passed": not reasons, "reasons": reasons, **report})
         write_json(job.out / "metrics.json", metrics_of(report))
-        state = problem.state
-        write_plots(job.out / "plots", chances[MODEL], validation["target"], state["classes"], state["positive"])
+        write_plots(job.out / "plots", problem.target.plots(problem.state, answers[MODEL], validation))
         job.say(summary(report, reasons))
 
 

@@ -33,7 +33,10 @@ SECTIONS = (*STAGES[:2], "columns", *STAGES[2:8], "decide", *STAGES[8:])
 MAX_PARAMS_BYTES = 1 << 20
 HANDED_OUT: set[str] = set()  # written here, read by that test alone
 MAX_PARAMS_VALUES = 1 << 20  # with every alias written out
-RESERVED = ("outputs", "probabilities", "decision", "expected_value", "_group", "_rules", "_as_of")
+RESERVED = (
+    *("outputs", "probabilities", "decision", "expected_value", "prediction", "low", "high", "items", "scores"),
+    *("_group", "_rules", "_as_of"),
+)
 RESERVED_PREFIXES = ("encoded.", "net/", "decide/", "/")
 
 S = TypeVar("S", bound=Section)
@@ -96,12 +99,15 @@ class Contract:
                 f"{self.pipeline}.examples.target is missing; declare it as {{column: <name>, type: category}}"
             )
         target = parse(Target, raw, f"{self.pipeline}.examples.target")
-        if target.column not in self.example_columns:
-            declared = ", ".join(self.example_columns)
-            raise ContractError(
-                f"{self.pipeline}.examples.target.column is {target.column!r}, which is not "
-                f"declared.{suggest(target.column, self.example_columns)} Declared: {declared}"
-            )
+        named = {"column": target.column, "weight": target.weight, "history": target.history}
+        if isinstance(target.soft, dict):
+            named |= {f"soft.{name}": column for name, column in target.soft.items()}
+        for key, column in named.items():
+            if column is not None and column not in self.example_columns:
+                raise ContractError(
+                    f"{self.pipeline}.examples.target.{key} is {column!r}, which is not "
+                    f"declared.{suggest(column, self.example_columns)} Declared: {', '.join(self.example_columns)}"
+                )
         return target
 
     @property
@@ -110,7 +116,7 @@ class Contract:
         found = {
             name: column
             for name, column in self.example_columns.items()
-            if name != self.target.column and column.type != "id" and column.input
+            if name not in (*self.target.columns, self.target.weight) and column.type != "id" and column.input
         }
         for name in found:
             if name in RESERVED or name.startswith(RESERVED_PREFIXES):

@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Kind = Literal["dense", "index", "set", "tokens", "image"]
-DTYPES = {"dense": "float32", "index": "int64", "set": "int64", "tokens": "int64", "image": "uint8"}
+Kind = Literal["dense", "index", "set", "tokens", "image", "wave"]
+DTYPES = {"dense": "float32", "index": "int64", "set": "int64", "tokens": "int64", "image": "uint8", "wave": "uint8"}
+PIXELS = ("image", "wave")  # what a model of pictures can take
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class ArraySpec:
     - set:    int64 [N, width], hashed entries 1 … size-1 in any order; 0 is padding
     - tokens: int64 [N, width], numbers 1 … size-1 in order, 1 unknown; 0 is padding, at the end alone
     - image:  uint8 [N, *shape], channels first; `mean` and `std` of pixels / 255, one a channel
+    - wave:   uint8 [N, 1, bands, frames], a log-mel spectrogram in equal steps of decibels; mean and std as above
 
     `columns` names the source: of each unit for `dense`, of the whole array for the others.
     """
@@ -41,6 +43,7 @@ class ArraySpec:
             "set": ["N", f"{self.name}.width"],
             "tokens": ["N", f"{self.name}.width"],
             "image": ["N", *self.shape],
+            "wave": ["N", *self.shape],
         }
         return shapes[self.kind]
 

@@ -12,7 +12,9 @@ from pydantic import Field
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import FLOAT, Graph
+from stages.core.problem import Problem
 
+TARGETS = ("category",)
 SUITS = ("dense", "index")
 LEAF = -1
 
@@ -32,12 +34,11 @@ def matrix(arrays: Mapping[str, np.ndarray], specs: Sequence[ArraySpec]) -> np.n
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
-def fit(
-    arrays: Mapping[str, np.ndarray], specs: Sequence[ArraySpec], num_outputs: int, options: Options, *, seed: int
-) -> dict[str, np.ndarray]:
+def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *, seed: int) -> dict[str, np.ndarray]:
     """The trees' nodes as flat arrays: tree, feature, threshold, children, leaf value."""
     import lightgbm
 
+    specs, num_outputs = problem.specs, problem.num_outputs
     parameters = {
         "objective": "binary" if num_outputs == 2 else "multiclass",
         **({} if num_outputs == 2 else {"num_class": num_outputs}),
@@ -88,7 +89,8 @@ def floor_float32(thresholds: np.ndarray) -> np.ndarray:
     return np.where(nearest > thresholds, np.nextafter(nearest, np.float32(-np.inf)), nearest)
 
 
-def draw(weights: Mapping[str, np.ndarray], specs: Sequence[ArraySpec], num_outputs: int) -> Any:
+def draw(weights: Mapping[str, np.ndarray], problem: Problem) -> Any:
+    specs, num_outputs = problem.specs, problem.num_outputs
     graph = Graph()
     parts = []
     for spec in specs:

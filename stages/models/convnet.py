@@ -15,8 +15,10 @@ from torch.nn.functional import pad, pixel_unshuffle
 
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
+from stages.core.problem import Problem
 from stages.models._layers import Pixels, default_encoder, output_linear, width_of
 
+TARGETS = ("category", "number", "ranking")
 SUITS = ("dense", "index", "set", "image")
 
 
@@ -91,5 +93,5 @@ class Network(nn.Module):
         return outputs_BC
 
 
-def build(specs: Sequence[ArraySpec], num_outputs: int, options: Options) -> nn.Module:
-    return Network(specs, num_outputs, options)
+def build(problem: Problem, options: Options) -> nn.Module:
+    return Network(problem.specs, problem.num_outputs, options)

@@ -3,7 +3,7 @@
 Dense units enter as they are, an index as one-hot, a set as counts / √total, an image as pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,9 @@ from pydantic import Field
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import FLOAT, Graph
+from stages.core.problem import Problem
 
+TARGETS = ("category",)
 SUITS = ("dense", "index", "set", "image")
 MAX_IMAGE_ROWS = 20_000  # more pictures than this change a linear model little and cost much
 
@@ -24,9 +26,7 @@ class Options(Section):
     max_iterations: int = Field(default=100, ge=1)
 
 
-def fit(
-    arrays: Mapping[str, np.ndarray], specs: Sequence[ArraySpec], num_outputs: int, options: Options, *, seed: int
-) -> dict[str, np.ndarray]:
+def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *, seed: int) -> dict[str, np.ndarray]:
     """One weight matrix [size, C] for each array, and a bias [C]."""
     import warnings
 
@@ -34,7 +34,7 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    truth = arrays["target"]
+    specs, num_outputs, truth = problem.specs, problem.num_outputs, arrays["target"]
     rows = np.arange(len(truth))
     if any(spec.kind == "image" for spec in specs) and len(truth) > MAX_IMAGE_ROWS:
         rows = np.random.default_rng(seed).permutation(rows)[:MAX_IMAGE_ROWS]
@@ -84,7 +84,8 @@ def design(spec: ArraySpec, array: np.ndarray) -> Any:
     return sparse.csr_matrix((values, (row_of, entries[row_of, place])), shape=(num_rows, spec.size))
 
 
-def draw(weights: Mapping[str, np.ndarray], specs: Sequence[ArraySpec], num_outputs: int) -> Any:
+def draw(weights: Mapping[str, np.ndarray], problem: Problem) -> Any:
+    specs, num_outputs = problem.specs, problem.num_outputs
     graph = Graph()
     total = graph.constant(weights["bias"], "float32")
     for spec in specs:

@@ -1,6 +1,6 @@
 """Probabilities and truths in, tables for DVC's plots out. Curves are thinned to a few hundred points."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +11,33 @@ MAX_POINTS = 200
 NUM_BINS = 10
 
 
-def write_plots(
-    folder: Path, chances_NC: np.ndarray, truth_N: np.ndarray, classes: Sequence[str], positive: int
-) -> None:
-    """confusion.csv, roc.csv, precision_recall.csv and reliability.csv.
+Table = tuple[Sequence[str], Iterable[Sequence[str | float]]]  # a header, and rows
+
+
+def write_plots(folder: Path, tables: Mapping[str, Table]) -> None:
+    """One CSV file a table, by its name."""
+    for name, (header, rows) in tables.items():
+        write_csv(folder / f"{name}.csv", header, rows)
+
+
+def class_plots(chances_NC: np.ndarray, truth_N: np.ndarray, classes: Sequence[str], positive: int) -> dict[str, Table]:
+    """confusion, roc, precision_recall and reliability.
 
     With more than two classes the curves are micro-averaged: every (row, class) pair counts once.
     """
     guess_N = chances_NC.argmax(1)
     pairs = [(classes[truth], classes[guess]) for truth, guess in zip(truth_N.tolist(), guess_N.tolist(), strict=True)]
-    write_csv(folder / "confusion.csv", ("actual", "predicted"), sorted(pairs))
     if len(classes) == 2:
         scores, hits = chances_NC[:, positive], truth_N == positive
     else:
         scores, hits = chances_NC.ravel(), np.eye(len(classes), dtype=bool)[truth_N].ravel()
     roc, precision_recall = curves(scores, hits)
-    write_csv(folder / "roc.csv", ("false_positive_rate", "true_positive_rate"), roc)
-    write_csv(folder / "precision_recall.csv", ("recall", "precision"), precision_recall)
-    write_csv(folder / "reliability.csv", ("predicted", "observed"), reliability(scores, hits))
+    return {
+        "confusion": (("actual", "predicted"), sorted(pairs)),
+        "roc": (("false_positive_rate", "true_positive_rate"), roc),
+        "precision_recall": (("recall", "precision"), precision_recall),
+        "reliability": (("predicted", "observed"), reliability(scores, hits)),
+    }
 
 
 def curves(scores: np.ndarray, hits: np.ndarray) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:

@@ -14,14 +14,16 @@ def mean(values_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
 
 
 def log_loss_rows(probabilities_NC: np.ndarray, truth_N: np.ndarray) -> np.ndarray:
-    """Each row's -log p(truth), p held above 1e-7."""
+    """Each row's -log p(truth), p held above 1e-7. Of soft truths [N, C] the mean over the classes' shares."""
+    if truth_N.ndim == 2:
+        return np.asarray(-(truth_N * np.log(np.clip(probabilities_NC.astype(np.float64), EPSILON, 1.0))).sum(1))
     chosen = probabilities_NC[np.arange(len(truth_N)), truth_N]
     return np.asarray(-np.log(np.clip(chosen.astype(np.float64), EPSILON, 1.0)))
 
 
 def brier_rows(probabilities_NC: np.ndarray, truth_N: np.ndarray) -> np.ndarray:
-    """Each row's squared distance to the one-hot truth, 0 … 2 (Brier 1950)."""
-    hit = np.eye(probabilities_NC.shape[1])[truth_N]
+    """Each row's squared distance to the one-hot truth, or to soft truths [N, C]: 0 … 2 (Brier 1950)."""
+    hit = truth_N if truth_N.ndim == 2 else np.eye(probabilities_NC.shape[1])[truth_N]
     return np.asarray(((probabilities_NC - hit) ** 2).sum(1))
 
 

@@ -15,9 +15,9 @@ from pydantic import Field
 
 from stages.contract.loader import choose
 from stages.contract.section import Section, parse
-from stages.core.arrays import ArraySpec
 from stages.core.errors import ContractError
 from stages.core.graph import run
+from stages.core.problem import Problem
 
 if TYPE_CHECKING:
     import onnx
@@ -51,19 +51,6 @@ class Train(Recipe):
     @property
     def recipe(self) -> Recipe:
         return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is to be learnt: the arrays' specs, the target's module and its fitted state."""
-
-    specs: tuple[ArraySpec, ...]
-    target: ModuleType
-    state: Mapping[str, Any]
-
-    @property
-    def num_outputs(self) -> int:
-        return int(self.target.num_outputs(self.state))
 
 
 @dataclass(frozen=True)
@@ -115,6 +102,11 @@ def fit(
     from importlib import import_module
 
     module = import_module(f"stages.models.{name}")
+    if (kind := problem.state["type"]) not in module.TARGETS:
+        raise ContractError(
+            f"the model {name!r} predicts targets of the types {', '.join(module.TARGETS)}; "
+            f"{problem.state['column']} is a {kind}."
+        )
     unfit = [spec for spec in problem.specs if spec.kind not in module.SUITS]
     if unfit:
         raise ContractError(
@@ -122,16 +114,17 @@ def fit(
             f"is of the kind {unfit[0].kind}.{HINTS.get(unfit[0].kind, '')}"
         )
     if not hasattr(module, "build"):
-        weights = module.fit(splits["train"], problem.specs, problem.num_outputs, options, seed=recipe.seed)
-        network = module.draw(weights, problem.specs, problem.num_outputs)
+        weights = module.fit(splits["train"], problem, options, seed=recipe.seed)
+        network = module.draw(weights, problem)
         return Fitted(name, lambda: network, lambda arrays: run(network, dict(arrays))["outputs"], weights)
     from stages.training.loop import train
 
     return train(name, module.build, options, problem, splits, recipe=recipe, checkpoint=checkpoint, report=report)
 
 
-def suits(name: str, specs: Sequence[ArraySpec]) -> bool:
-    """Whether a model can take all of these arrays."""
+def suits(name: str, problem: Problem) -> bool:
+    """Whether a model can take all arrays of a problem, and predict its target."""
     from importlib import import_module
 
-    return all(spec.kind in import_module(f"stages.models.{name}").SUITS for spec in specs)
+    module = import_module(f"stages.models.{name}")
+    return problem.state["type"] in module.TARGETS and all(spec.kind in module.SUITS for spec in problem.specs)

@@ -14,8 +14,8 @@ from stages.columns import Encoder, encode, feature_options, fit
 from stages.contract import Contract
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
+from stages.core.problem import Problem
 from stages.targets import target_module
-from stages.training import Problem
 
 
 class Features(Section):
@@ -43,14 +43,13 @@ def options(contract: Contract) -> dict[str, Section]:
 def fit_features(train: pa.Table, contract: Contract) -> Fit:
     target = contract.target
     encoder = fit(contract.input_columns, options(contract), train)
-    return Fit(encoder, target_module(target).fit(target, train.column(target.column)))
+    return Fit(encoder, target_module(target).fit(target, train))
 
 
 def arrays_of(table: pa.Table, fitted: Fit, contract: Contract) -> dict[str, np.ndarray]:
-    """One split's arrays: those of the encoder, `target`, and `group` for resampling."""
-    target = contract.target
+    """One split's arrays: those of the encoder, `target`, `weight` where declared, and `group` for resampling."""
     arrays = encode(fitted.encoder, contract.input_columns, table)
-    arrays["target"] = target_module(target).encode(fitted.target, table.column(target.column))
+    arrays |= target_module(contract.target).encode(fitted.target, table)
     arrays["group"] = np.asarray(table.column("_group"), np.int64)
     return arrays
 

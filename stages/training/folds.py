@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from stages.contract import Contract
 from stages.core import cli, store
 from stages.core.files import hash_json, read_json, write_json
+from stages.core.problem import Problem
 from stages.targets import target_module
-from stages.training import Problem, Train, fit, options_of
+from stages.training import Train, fit, options_of
 from stages.training.features import arrays_of, fit_features
 from stages.training.scoring import scoring_of
 
@@ -92,8 +93,10 @@ def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table) -> dict[str
     splits = {name: arrays[name] for name in parts if name != "unseen"}
     model = fit(section.model, options, problem, splits, recipe=section.recipe)
     scoring = scoring_of(problem, contract, section.seed)
-    chances = problem.target.probabilities(model.predict(arrays["unseen"]), problem.target.UNCALIBRATED)
-    functions = scoring.functions(chances, arrays["unseen"]["target"])
+    answer = problem.target.answer(
+        model.predict(arrays["unseen"]), problem.target.UNCALIBRATED, state=problem.state, arrays=arrays["unseen"]
+    )
+    functions = scoring.functions(answer, arrays["unseen"])
     ones = np.ones((1, unseen.num_rows), np.float32)
     values = {name: float(function(ones)[0]) for name, function in functions.items()}
     kept = problem.target.FREE_OF_CALIBRATION

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from stages.core.arrays import ArraySpec
 from stages.core.errors import TrainingError
-from stages.training import Arrays, Fitted, Problem, Recipe
+from stages.core.problem import Problem
+from stages.training import Arrays, Fitted, Recipe
 from stages.training.augment import augment
 from stages.training.checkpoint import load_checkpoint, save_checkpoint
 from stages.training.export import export
@@ -91,7 +92,7 @@ class Run:
 
 def start(build: Callable[..., nn.Module], options: Any, problem: Problem, recipe: Recipe, device: torch.device) -> Run:
     torch.manual_seed(recipe.seed)
-    network = build(problem.specs, problem.num_outputs, options).to(device)
+    network = build(problem, options).to(device)
     decayed = [p for p in network.parameters() if p.ndim > 1]
     plain = [p for p in network.parameters() if p.ndim <= 1]  # biases and norms are not shrunk
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -122,8 +123,10 @@ def train(
     """
     set_up(recipe.threads)
     device = choose_device(recipe.device)
-    names = [spec.name for spec in problem.specs] + ["target"]
-    tensors = {split: to_device(arrays, names, device) for split, arrays in splits.items()}
+    names = [spec.name for spec in problem.specs] + ["target", "weight"]
+    tensors = {
+        split: to_device(arrays, [name for name in names if name in arrays], device) for split, arrays in splits.items()
+    }
     run = start(build, options, problem, recipe, device)
     if checkpoint is not None:
         load_checkpoint(checkpoint, run)
@@ -161,9 +164,11 @@ def train_epoch(run: Run, tensors: Mapping[str, Tensor], problem: Problem, recip
         for group in run.optimizer.param_groups:
             group["lr"] = rate_at((run.epoch + number / num_batches) / recipe.epochs, recipe)
         batch = augment(take(tensors, problem.specs, rows_B), problem.specs, recipe, run.generator)
+        weight_B = tensors["weight"][rows_B] if "weight" in tensors else None
         loss = problem.target.loss(
-            run.network(*batch), tensors["target"][rows_B], label_smoothing=recipe.label_smoothing
-        )
+            problem.state, run.network(*batch), tensors["target"][rows_B], weight_B,
+            label_smoothing=recipe.label_smoothing,
+        )  # fmt: skip
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.optimizer.step()
@@ -185,7 +190,8 @@ def note_epoch(
     line = {"epoch": run.epoch, "train_loss": train_loss}
     if validation is not None:
         outputs = torch.cat(list(predict(run.network, validation, problem.specs)))
-        line["validation_loss"] = float(problem.target.loss(outputs, validation["target"]))
+        weight_N = validation.get("weight")
+        line["validation_loss"] = float(problem.target.loss(problem.state, outputs, validation["target"], weight_N))
     run.history.append(line)
     watched = line.get("validation_loss", train_loss)
     if recipe.patience is None or watched < run.best_loss:

@@ -1,51 +1,73 @@
-"""Probabilities and truths in, every score of the target on common resamples out."""
+"""Answers and truths in, every score of the target on common resamples out."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from stages.contract import Contract
 from stages.contract.decide import Decide
-from stages.core.graph import run
+from stages.core.graph import as_type, run, session
+from stages.core.problem import Problem
 from stages.statistics.bootstrap import Score, bootstrap
-from stages.training import Problem
+from stages.training import Arrays
+
+BATCH_ROWS = 256
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How predictions of one problem are judged. `decision` is actions [A] and their worth [C, A]."""
+    """How answers to one problem are judged. `decision` is actions [A] and their worth [C, A], where classes have one.
+
+    `arrays` below are a split's: `target`, `group`, where declared `weight`, and what the network takes.
+    """
 
     problem: Problem
     decision: tuple[list[str], np.ndarray] | None
     seed: int
 
-    def functions(self, chances_NC: np.ndarray, truth_N: np.ndarray) -> dict[str, Score]:
-        target = self.problem.target
-        found: dict[str, Score] = target.score_functions(self.problem.state, self.decision, chances_NC, truth_N)
-        return found
+    def functions(self, answer: np.ndarray, arrays: Arrays) -> dict[str, Score]:
+        """Each score as a function of how often rows are drawn; a row counts by its weight, where it has one."""
+        found: dict[str, Score] = self.problem.target.score_functions(self.problem.state, self.decision, answer, arrays)
+        if "weight" not in arrays:
+            return found
+        return {name: partial(weighted, score, arrays["weight"]) for name, score in found.items()}
 
-    def samples(
-        self, chances: Mapping[str, np.ndarray], truth_N: np.ndarray, groups_N: np.ndarray
-    ) -> dict[tuple[str, str], np.ndarray]:
+    def samples(self, answers: Mapping[str, np.ndarray], arrays: Arrays) -> dict[tuple[str, str], np.ndarray]:
         """Bootstrap samples by (model, metric); models are paired, since they see the same resamples."""
         functions = {
             (name, metric): function
-            for name, values_NC in chances.items()
-            for metric, function in self.functions(values_NC, truth_N).items()
+            for name, answer in answers.items()
+            for metric, function in self.functions(answer, arrays).items()
         }
-        return bootstrap(functions, groups_N, seed=self.seed)
+        return bootstrap(functions, arrays["group"], seed=self.seed)
 
-    def chances(self, network: bytes, arrays: Mapping[str, np.ndarray], calibration: Mapping[str, float]) -> np.ndarray:
-        """Calibrated probabilities [N, C] of a network over encoded arrays."""
-        outputs = run(network, dict(arrays))["outputs"]
-        return np.asarray(self.problem.target.probabilities(outputs, calibration))
+    def calibrate(self, network: bytes, arrays: Arrays) -> Any:
+        """What a network's own outputs on these held-out rows say of how far to trust them."""
+        target = self.problem.target
+        if not hasattr(target, "calibrate"):  # an order of items has nothing to calibrate
+            return target.UNCALIBRATED
+        return target.calibrate(run(network, dict(arrays))["outputs"], arrays, state=self.problem.state)
+
+    def answers(self, network: bytes, arrays: Arrays, calibration: Mapping[str, Any]) -> np.ndarray:
+        """A network's calibrated answers, batch by batch: outputs of all rows may be too many to hold."""
+        target, running = self.problem.target, session(network)
+        wanted = {value.name: value.type for value in running.get_inputs()}
+        parts = []
+        for start in range(0, max(len(arrays["target"]), 1), BATCH_ROWS):
+            batch = {name: array[start : start + BATCH_ROWS] for name, array in arrays.items()}
+            outputs = running.run(["outputs"], {name: as_type(batch[name], kind) for name, kind in wanted.items()})[0]
+            parts.append(target.answer(outputs, calibration, state=self.problem.state, arrays=batch))
+        return np.concatenate(parts)
+
+
+def weighted(score: Score, weight_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+    return score(weights_RN * weight_N)
 
 
 def scoring_of(problem: Problem, contract: Contract, seed: int) -> Scoring:
     """With the money of `<pipeline>.decide`, where it is declared."""
     decide = contract.section("decide", Decide)
-    classes: Any = problem.state["classes"]
-    path = f"{contract.pipeline}.decide"
-    return Scoring(problem, decide.matrix(list(classes), path) if decide.value else None, seed)
+    return Scoring(problem, problem.target.decision(problem.state, decide, f"{contract.pipeline}.decide"), seed)

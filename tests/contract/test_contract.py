@@ -196,7 +196,10 @@ def test_an_unknown_pipeline_is_refused_with_a_suggestion(params):
             "leaks: {}",
             "shop.examples.target is missing; declare it as {column: <name>, type: category}",
         ),
-        ("positive: yes", "type: ranking", "shop.examples.target.type is 'ranking'; expected 'category'"),
+        ("positive: yes", "type: rank", "shop.examples.target.type is 'rank'; expected 'category', 'number' or"),
+        ("positive: yes", "type: ranking", "shop.examples.target is {'column': 'buys', 'type': 'ranking'}; expected a"),
+        ("positive: yes", "weight: byus", "shop.examples.target.weight is 'byus', which is not declared."),
+        ("positive: yes", "interval: 0.8", "shop.examples.target is {'column': 'buys', 'interval': 0.8}; expected no"),
         (
             "positive: yes}",
             "positive: yes}, derive: derive.sql",

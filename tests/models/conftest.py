@@ -9,8 +9,9 @@ import pytest
 
 from stages.contract.loader import choose
 from stages.core.arrays import ArraySpec
+from stages.core.problem import Problem
 from stages.targets import category
-from stages.training import Fitted, Problem, Recipe, fit
+from stages.training import Fitted, Recipe, fit
 
 SPECS = (
     ArraySpec("encoded.dense", "dense", ("a", "b", "c"), 3),

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from stages.contract.loader import choose, seam
-from stages.core.arrays import ArraySpec
+from stages.core.arrays import DTYPES, ArraySpec
 from stages.core.errors import ContractError
 from stages.core.graph import run
+from stages.core.problem import Problem
 from stages.models import linear
 from stages.models._layers import Flat, Set
+from stages.targets import category
 from stages.training import Recipe, fit, suits
 
 NAMES = ("bag", "boosting", "convnet", "linear", "mlp", "prior")
@@ -37,7 +39,8 @@ def test_each_model_is_tested_here():
 @EVERY
 def test_a_model_says_what_may_be_declared_and_what_it_takes(name):
     module = choose("models", name, "")
-    assert set(module.SUITS) <= {"dense", "index", "set", "tokens", "image"}
+    assert set(module.SUITS) <= set(DTYPES)
+    assert {"category"} <= set(module.TARGETS) <= {"category", "number", "ranking"}
     assert module.Options()
     assert hasattr(module, "build") != hasattr(module, "fit")
     assert inspect.getdoc(module)
@@ -101,7 +104,7 @@ def test_no_path_is_left_in_the_graph(name, fitted):
 @EVERY
 def test_an_array_of_a_kind_that_a_model_cannot_take_is_refused(name, problem, splits, options):
     everything, own = problem("mlp", 3), choose("models", name, "").SUITS
-    assert suits(name, everything.specs) == ("set" in own)
+    assert suits(name, everything) == ("set" in own)
     if "set" not in own:
         with pytest.raises(
             ContractError, match=f"the model '{name}' takes arrays of the kinds dense, index; e is of the kind set"
@@ -259,14 +262,15 @@ def test_pixels_are_standardised_by_the_mean_and_deviation_of_their_channel_in_t
     expected = np.array([[-2.0, 3.0, 0.0, 1.0, -2.0, 0.0]])
     np.testing.assert_allclose(Flat(spec)(torch.from_numpy(picture)), expected, atol=1e-6)
     np.testing.assert_allclose(linear.design(spec, picture), expected, atol=1e-6)
-    drawn = linear.draw({"p": np.eye(6), "bias": np.zeros(6)}, [spec], 6)
+    state = {"type": "category", "column": "y", "classes": list("abcdef"), "positive": 5}
+    drawn = linear.draw({"p": np.eye(6), "bias": np.zeros(6)}, Problem((spec,), category, state))
     np.testing.assert_allclose(run(drawn, {"p": picture})["outputs"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_predicts_as_its_torch_module_does_on_sets_of_any_width(name, fitted, problem, arrays, options):
     specs, model = problem(name, 3).specs, fitted(name, 3)
-    module = choose("models", name, "").build(specs, 3, options(name)).eval()
+    module = choose("models", name, "").build(problem(name, 3), options(name)).eval()
     module.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in model.weights.items()})
     for set_width in (1, 6, 50):
         rows = arrays(25, 3, set_width, set_width=set_width)

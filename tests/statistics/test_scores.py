@@ -104,7 +104,7 @@ def test_four_rows_give_exactly_these_scores():
     chances = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5], [0.2, 0.8]])
     state = {"classes": ["no", "yes"], "positive": 1}
     worth = (["call", "skip"], np.array([[-4.0, 0.0], [5.0, 0.0]]))
-    functions = category.score_functions(state, worth, chances, np.array([0, 0, 1, 1]))
+    functions = category.score_functions(state, worth, chances, {"target": np.array([0, 0, 1, 1])})
     found = {name: float(function(np.ones((1, 4), np.float32))[0]) for name, function in functions.items()}
     assert found == pytest.approx(
         {

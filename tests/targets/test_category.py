@@ -23,13 +23,13 @@ def test_each_target_type_is_tested_here():
 
 
 def labels(*values):
-    return pa.chunked_array([list(values)])
+    return pa.table({"buys": list(values)})
 
 
 def test_classes_stand_in_alphabetical_order_and_the_last_is_positive():
     assert category.fit(Target(column="buys"), labels("yes", "no", "no", "no")) == STATE
     assert category.fit(Target(column="buys", positive="no"), labels("yes", "no"))["positive"] == 0
-    assert category.fit(Target(column="b"), labels(True, False, True))["classes"] == ["false", "true"]
+    assert category.fit(Target(column="buys"), labels(True, False, True))["classes"] == ["false", "true"]
 
 
 def test_one_class_teaches_nothing():
@@ -43,8 +43,8 @@ def test_an_unknown_positive_class_is_named_with_a_suggestion():
 
 
 def test_labels_become_places_and_unseen_ones_are_refused():
-    assert category.encode(STATE, labels("yes", "no", "yes")).tolist() == [1, 0, 1]
-    assert category.encode(STATE, labels()).tolist() == []
+    assert category.encode(STATE, labels("yes", "no", "yes"))["target"].tolist() == [1, 0, 1]
+    assert category.encode(STATE, labels())["target"].tolist() == []
     with pytest.raises(DataError, match=r"buys has classes that no training row has: \['maybe'\]"):
         category.encode(STATE, labels("yes", "maybe"))
 
@@ -57,7 +57,9 @@ def test_loss_is_cross_entropy():
     import torch
 
     outputs = torch.tensor([[0.0, 0.0], [0.0, 2.0]])
-    assert float(category.loss(outputs, torch.tensor([0, 1]))) == pytest.approx((np.log(2) + np.log1p(np.exp(-2))) / 2)
+    assert float(category.loss(STATE, outputs, torch.tensor([0, 1]))) == pytest.approx(
+        (np.log(2) + np.log1p(np.exp(-2))) / 2
+    )
 
 
 def test_calibration_finds_the_temperature_that_made_the_labels():
@@ -65,8 +67,8 @@ def test_calibration_finds_the_temperature_that_made_the_labels():
     honest = generator.normal(size=(20_000, 3)) * 2
     chances = category.probabilities(honest, {"temperature": 1.0})
     truth = (generator.random(20_000)[:, None] > chances.cumsum(1)).sum(1)
-    assert category.calibrate(honest * 3, truth)["temperature"] == pytest.approx(3.0, rel=0.05)
-    assert category.calibrate(honest / 2, truth)["temperature"] == pytest.approx(0.5, rel=0.05)
+    assert category.calibrate(honest * 3, {"target": truth}, state=STATE)["temperature"] == pytest.approx(3.0, rel=0.05)
+    assert category.calibrate(honest / 2, {"target": truth}, state=STATE)["temperature"] == pytest.approx(0.5, rel=0.05)
 
 
 def test_smaller_is_better_for_losses_alone():
