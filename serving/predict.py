@@ -94,15 +94,23 @@ def show(contract: Mapping[str, Any], answers: Sequence[Row], limit: int) -> Ite
         if "problems" in answer:
             yield f"{name}: no answer: {'; '.join(answer['problems'])}"
             continue
-        best = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:3]
-        chances = ", ".join(f"{label} {chance:.1%}" for label, chance in best)
-        worth = f", worth {answer['expected_value']:+.2f} {currency(contract)}" if "expected_value" in answer else ""
-        yield f"{name}: {answer['decision']} ({chances}{worth})"
+        yield f"{name}: {in_words(contract, answer)}"
     if len(answers) > limit:
         yield f"… and {len(answers) - limit:,} more; --json shows all"
-    if len(answers) > 1:
+    if len(answers) > 1 and any("decision" in answer for answer in answers):
         counts = Counter(answer.get("decision", "no answer") for answer in answers)
         yield "in all: " + ", ".join(f"{count:,} {decision}" for decision, count in counts.most_common())
+
+
+def in_words(contract: Mapping[str, Any], answer: Row) -> str:
+    """One answer as a person reads it: a decision with its chances and worth, or a number with its interval."""
+    if "prediction" in answer:
+        share = next(output["interval"] for output in contract["outputs"] if output["name"] == "low")
+        return f"{answer['prediction']:g} ({share:.0%} between {answer['low']:g} and {answer['high']:g})"
+    best = sorted(answer["probabilities"].items(), key=lambda item: -item[1])[:3]
+    chances = ", ".join(f"{label} {chance:.1%}" for label, chance in best)
+    worth = f", worth {answer['expected_value']:+.2f} {currency(contract)}" if "expected_value" in answer else ""
+    return f"{answer['decision']} ({chances}{worth})"
 
 
 def currency(contract: Mapping[str, Any]) -> str:

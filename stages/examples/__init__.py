@@ -89,7 +89,7 @@ def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, 
     if section.derive:
         table, found, reasons = examples_of(table, contract, sources / section.derive)
         report |= found
-    labelled = table.filter(pc.is_valid(table.column(contract.target.column))) if has_null(table, contract) else table
+    labelled = with_labels(table, contract)
     report |= {"examples": labelled.num_rows, "without_label": table.num_rows - labelled.num_rows}
     del table
     same = leaks.keys(labelled, contract, section.leaks)
@@ -131,8 +131,12 @@ def ids_of(contract: Contract) -> list[str]:
     return [name for name, column in contract.example_columns.items() if column.type == "id"]
 
 
-def has_null(table: pa.Table, contract: Contract) -> bool:
-    return bool(table.column(contract.target.column).null_count)
+def with_labels(table: pa.Table, contract: Contract) -> pa.Table:
+    """The rows of which all that says what is true is known."""
+    for name in contract.target.columns:
+        if table.column(name).null_count:
+            table = table.filter(pc.is_valid(table.column(name)))
+    return table
 
 
 def emptied(report: Mapping[str, Any], section: Section) -> list[str]:

@@ -31,7 +31,7 @@ QUANTILES = {
 
 def judge(parts: Mapping[str, pa.Table], contract: Contract, settings: Any) -> list[str]:
     """Reasons to refuse these examples; empty where there is none."""
-    target, is_number, reasons = contract.target.column, contract.target.type == "number", []
+    target, is_number, reasons = contract.target.column, has_numbers(contract), []
     noun, many = ("value", "values") if is_number else ("class", "classes")
     for name, part in parts.items():
         found = len(pc.unique(part.column(target)))
@@ -53,9 +53,14 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, settings: Any) -> l
     return columns_apart(train, contract, settings)
 
 
+def has_numbers(contract: Contract) -> bool:
+    """Whether labels are numbers: a number as the target, or the share of a class."""
+    return contract.target.type == "number" or contract.target.soft is not None
+
+
 def columns_apart(train: pa.Table, contract: Contract, settings: Any) -> list[str]:
     """Reasons against single columns of the training rows."""
-    target, is_number, reasons = contract.target.column, contract.target.type == "number", []
+    target, is_number, reasons = contract.target.column, has_numbers(contract), []
     # Rows may alternate by class: a fixed shuffle, of at most MAX_ROWS.
     order = np.random.default_rng(0).permutation(train.num_rows)[:MAX_ROWS]
     tried = train.take(pa.array(order))
@@ -80,7 +85,7 @@ def describe(part: pa.Table, contract: Contract) -> dict[str, Any]:
     A personal target's classes are numbered, and of its numbers only the mean is told: a quantile is somebody's own.
     """
     values = part.column(contract.target.column)
-    if contract.target.type != "number":
+    if not has_numbers(contract):
         return {"rows": part.num_rows, "classes": classes_of(part, contract)}
     if not part.num_rows:
         return {"rows": 0, "target": {}}

@@ -11,7 +11,7 @@ from stages.core.errors import ContractError, suggest
 from stages.duplicates import near
 
 AS_OF = "_as_of"  # the column that says at which date a derived row was made
-TARGETS = {"category": ("category", "boolean"), "number": ("number",)}
+TARGETS = {"category": ("category", "boolean"), "number": ("number",), "ranking": ("items",)}
 Found = Literal["block", "drop", "together"]
 
 
@@ -168,7 +168,14 @@ def named_columns(section: Section) -> list[tuple[str, str]]:
 def check_target(contract: Contract, path: str) -> None:
     target = contract.target
     column = contract.example_columns[target.column]
-    if column.type not in TARGETS[target.type]:
+    numeric = [*(target.columns if target.soft else ()), *([target.weight] if target.weight else ())]
+    for name in numeric:
+        if contract.example_columns[name].type != "number":
+            raise ContractError(
+                f"{path}.target names {name!r} as {'the weight of rows' if name == target.weight else 'a soft label'}, "
+                f"and it is a {contract.example_columns[name].type}; expected a number column"
+            )
+    if not target.soft and column.type not in TARGETS[target.type]:
         other = next((kind for kind, types in TARGETS.items() if column.type in types), None)
         hint = (
             f" Declare target: {{column: {target.column}, type: {other}}}, or change the column's type" if other else ""

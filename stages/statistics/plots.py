@@ -40,6 +40,16 @@ def class_plots(chances_NC: np.ndarray, truth_N: np.ndarray, classes: Sequence[s
     }
 
 
+def number_plots(guess_N: np.ndarray, truth_N: np.ndarray) -> dict[str, Table]:
+    """scatter: rows evenly over the guesses; reliability: mean guess and mean truth of tenths of the rows."""
+    order = np.argsort(guess_N, kind="stable")
+    kept = order[np.unique(np.linspace(0, len(order) - 1, MAX_POINTS).astype(int))] if len(order) else order
+    tenths = [part for part in np.array_split(order, NUM_BINS) if len(part)]
+    points = [(float(guess_N[row]), float(truth_N[row])) for row in kept]
+    means = [(float(guess_N[part].mean()), float(truth_N[part].mean())) for part in tenths]
+    return {"scatter": (("predicted", "actual"), points), "reliability": (("predicted", "observed"), means)}
+
+
 def curves(scores: np.ndarray, hits: np.ndarray) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
     """ROC and precision-recall points at the thresholds between distinct scores."""
     order = np.argsort(-scores, kind="stable")

@@ -13,6 +13,18 @@ def mean(values_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
     return np.asarray((weights_RN @ values_N) / weights_RN.sum(1))
 
 
+def root_mean(values_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(mean(values_N, weights_RN)))
+
+
+def r_squared(guess_N: np.ndarray, truth_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
+    """The share of the variance that a guess explains; below 0 where the mean of these rows would do better."""
+    centred_N = truth_N - truth_N.mean()  # of far-off values the difference of two squares would be noise
+    spread = mean(centred_N**2, weights_RN) - mean(centred_N, weights_RN) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(1.0 - mean((truth_N - guess_N) ** 2, weights_RN) / spread)
+
+
 def log_loss_rows(probabilities_NC: np.ndarray, truth_N: np.ndarray) -> np.ndarray:
     """Each row's -log p(truth), p held above 1e-7. Of soft truths [N, C] the mean over the classes' shares."""
     if truth_N.ndim == 2:

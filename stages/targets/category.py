@@ -67,8 +67,8 @@ def class_weights(target: Target, counts: Mapping[str, float]) -> list[float] | 
         return [sum(counts.values()) / (len(counts) * count) for count in counts.values()]
     for name in set(declared) ^ set(counts):
         raise ContractError(
-            f"examples.target.class_weight: {name!r} is {'no class' if name in declared else 'left out'}."
-            f"{suggest(name, counts)} Give a weight for each of {', '.join(counts)}"
+            f"examples.target.class_weight: {name!r} is {'no class' if name in declared else 'left out'}. "
+            f"Give a weight for each of {', '.join(counts)}"
         )
     return [float(declared[name]) for name in counts]
 
