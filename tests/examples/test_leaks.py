@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from stages.contract import Contract
 from stages.contract.loader import declare
-from stages.core.errors import ContractError
 from stages.examples import Leaks, Split, make
 from stages.examples import judge as judging
 from stages.examples import leaks as leaking
