@@ -7,6 +7,7 @@ from stages.core import cli, store
 from stages.core.files import read_json
 from stages.core.tensors import read_tensors
 from stages.training import Train, fit, options_of
+from stages.training.augmentation import check_augment
 from stages.training.features import problem_of
 from stages.training.fitted import write_fitted
 
@@ -17,6 +18,7 @@ CODE = ("training", "models", "targets", "statistics", "contract", "core")
 def check(contract: Contract) -> None:
     """Raise ContractError for what is wrong in `<pipeline>.train`."""
     section = contract.section("train", Section)
+    check_augment(section.augment, contract.input_columns, f"{contract.pipeline}.train.augment")
     options_of(section.model, section.options, f"{contract.pipeline}.train")
 
 

@@ -8,49 +8,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 
 from stages.contract.loader import choose
 from stages.contract.section import Section, parse
 from stages.core.errors import ContractError
 from stages.core.graph import run
 from stages.core.problem import Problem
+from stages.training.recipe import Recipe, Train
 
 if TYPE_CHECKING:
     import onnx
 
 Arrays = Mapping[str, np.ndarray]
-
-
-class Recipe(Section):
-    """How the loop trains. `threads` is part of the result: sums in another order differ."""
-
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=256, ge=2)  # the loop skips a batch of one row
-    learning_rate: float = Field(default=0.002, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    schedule: Literal["one_cycle", "constant"] = "one_cycle"
-    flip: bool = False  # mirror pictures at random: only where a mirrored one means the same
-    shift: int = Field(default=0, ge=0)  # move pictures by up to so many pixels at random
-    patience: int | None = Field(default=None, ge=1)  # epochs without a better validation loss
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(default=1, ge=1)
-    seed: int = Field(default=0, ge=0)
-
-
-class Train(Recipe):
-    """`<pipeline>.train`: a model, the options of `stages/models/<model>.py`, and the recipe."""
-
-    model: str
-    options: dict[str, Any] = {}
-
-    @property
-    def recipe(self) -> Recipe:
-        return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
+Watch = Callable[[Mapping[str, float]], None]  # told each epoch's line of history
+__all__ = ("Arrays", "Fitted", "Recipe", "Train", "Watch", "fit", "options_of", "suits")
 
 
 @dataclass(frozen=True)
@@ -63,6 +37,7 @@ class Fitted:
     weights: Mapping[str, np.ndarray]
     history: Sequence[Mapping[str, float]] = ()
     best_epoch: int | None = None
+    depends_on: Sequence[str] = ()  # of time, device, memory: what else than the parameters it rests on
 
     @cached_property
     def network(self) -> "onnx.ModelProto":
@@ -94,6 +69,7 @@ def fit(
     recipe: Recipe,
     checkpoint: Path | None = None,
     report: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
 ) -> Fitted:
     """Fit a model on `splits["train"]`; the loop watches `splits["validation"]` where it is given.
 
@@ -119,7 +95,9 @@ def fit(
         return Fitted(name, lambda: network, lambda arrays: run(network, dict(arrays))["outputs"], weights)
     from stages.training.loop import train
 
-    return train(name, module.build, options, problem, splits, recipe=recipe, checkpoint=checkpoint, report=report)
+    return train(
+        name, module.build, options, problem, splits, recipe=recipe, checkpoint=checkpoint, report=report, watch=watch
+    )
 
 
 def suits(name: str, problem: Problem) -> bool:

@@ -2,53 +2,91 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
+
+from stages.training.run import Run
+
+FACTS = (
+    "weight", "epoch", "position", "steps", "parts", "best_epoch", "best_loss", "first_loss", "seconds", "history",
+)  # fmt: skip
 
 
-def save_checkpoint(path: Path, run: Any) -> None:
-    """Write weights, best weights, optimizer, random states and history, whole or not at all."""
-    tensors = {f"network.{name}": tensor for name, tensor in run.network.state_dict().items()}
-    tensors |= {f"best.{name}": tensor for name, tensor in run.best.items()}
-    for index, state in run.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-    tensors["random.sampler"] = run.generator.get_state()
-    tensors["random.torch"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
-    meta = {"epoch": run.epoch, "best_epoch": run.best_epoch, "best_loss": run.best_loss, "history": run.history}
+def save_checkpoint(path: Path, run: Run) -> None:
+    """Write weights, their average and best, optimisers, random states and history, whole or not at all."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors_of(run)}
+    meta = {name: getattr(run, name) for name in FACTS}
+    meta["optimizer"] = [scalars(optimizer) for optimizer in run.optimizers]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    save_file(
-        {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()},
-        partial,
-        {"run": json.dumps(meta)},
-    )
+    save_file(tensors, partial, {"run": json.dumps(meta)})
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())  # else a machine that dies may keep the name and lose what stands in it
     os.replace(partial, path)
 
 
-def load_checkpoint(path: Path, run: Any) -> None:
-    """Put `run` where the checkpoint at `path` left off; do nothing where there is none."""
+def tensors_of(run: Run) -> Iterator[tuple[str, Tensor]]:
+    parts = {"network": run.network.state_dict(), "best": run.best or {}}
+    if run.average is not None:
+        parts["average"] = run.average.state_dict()
+    for part, state in parts.items():
+        yield from ((f"{part}.{name}", tensor) for name, tensor in state.items())
+    for number, optimizer in enumerate(run.optimizers):
+        for index, state in optimizer.state_dict()["state"].items():
+            found = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+            yield from ((f"optimizer.{number}.{index}.{name}", tensor) for name, tensor in found.items())
+    yield "total", run.total
+    yield "random.sampler", run.generator.get_state()
+    yield "random.torch", torch.get_rng_state()
+    if torch.cuda.is_available():
+        yield "random.cuda", torch.cuda.get_rng_state()
+
+
+def scalars(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, Any]]:
+    """What an optimiser's state holds beside tensors, by weight."""
+    state = optimizer.state_dict()["state"]
+    return {
+        str(index): {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+        for index, values in state.items()
+    }
+
+
+def load_checkpoint(path: Path, run: Run) -> bool:
+    """Put `run` where the checkpoint at `path` left off; False where there is none that can be read."""
     if not path.exists():
-        return
-    with safe_open(path, "pt") as file:
-        meta = json.loads(file.metadata()["run"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    run.network.load_state_dict({name[8:]: tensor for name, tensor in tensors.items() if name.startswith("network.")})
-    run.best = {name[5:]: tensor for name, tensor in tensors.items() if name.startswith("best.")}
-    state: dict[int, dict[str, Any]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    run.optimizer.load_state_dict({**run.optimizer.state_dict(), "state": state})
+        return False
+    try:
+        with safe_open(path, "pt") as file:
+            meta = json.loads(file.metadata()["run"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError:  # a disk's fault: it costs the time, not the run
+        path.unlink()
+        return False
+    run.network.load_state_dict(under(tensors, "network."))
+    run.best = under(tensors, "best.") or None
+    if run.average is not None:
+        run.average.load_state_dict(under(tensors, "average."))
+    for number, optimizer in enumerate(run.optimizers):
+        state = {int(index): dict(values) for index, values in meta["optimizer"][number].items()}
+        for name, tensor in under(tensors, f"optimizer.{number}.").items():
+            index, key = name.split(".", 1)
+            state[int(index)][key] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    run.total.copy_(tensors["total"])
     run.generator.set_state(tensors["random.sampler"])
     torch.set_rng_state(tensors["random.torch"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    run.epoch, run.best_epoch, run.best_loss = meta["epoch"], meta["best_epoch"], meta["best_loss"]
-    run.history = meta["history"]
+    for name in FACTS:
+        setattr(run, name, meta[name])
+    return True
+
+
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -13,6 +13,7 @@ def write_fitted(folder: Path, fitted: Fitted) -> None:
     (folder / "network.onnx").write_bytes(fitted.network.SerializeToString(deterministic=True))
     write_tensors(folder / "weights.safetensors", dict(fitted.weights))
     facts = {"model": fitted.model, "parameters": fitted.num_parameters, "best_epoch": fitted.best_epoch}
+    facts["depends_on"] = list(fitted.depends_on)
     write_json(folder / "model.json", facts)
     names = list(fitted.history[0]) if fitted.history else ["epoch", "train_loss", "validation_loss"]
     lines = [",".join(f"{line[name]:.9g}" for name in names) for line in fitted.history]

@@ -12,8 +12,10 @@ from stages.core.errors import ContractError, TrainingError
 from stages.core.tensors import read_tensors
 from stages.training import Recipe, loop, options_of
 from stages.training.fitted import write_fitted
+from stages.training.optimise import rate_at
 
 EPOCHS = 4
+MOVED = {"f": {"flip": True, "shift": 1}}
 
 
 @pytest.fixture(autouse=True)
@@ -63,11 +65,11 @@ def everything(fitted):
 @pytest.mark.parametrize("name", ["bag", "convnet", "mlp"])
 @pytest.mark.parametrize("epochs", range(1, EPOCHS + 1))
 def test_a_run_killed_after_any_epoch_ends_in_the_same_bits(name, epochs, train, tmp_path):
-    whole = train(name, flip=True, shift=1)
+    whole = train(name, augment=MOVED if name == "convnet" else {})
     with pytest.raises(Killed):
-        train(name, tmp_path / "run.safetensors", killed_after(epochs), flip=True, shift=1)
+        train(name, tmp_path / "run.safetensors", killed_after(epochs), augment=MOVED if name == "convnet" else {})
     torch.manual_seed(999)  # another process has another state
-    resumed = train(name, tmp_path / "run.safetensors", flip=True, shift=1)
+    resumed = train(name, tmp_path / "run.safetensors", augment=MOVED if name == "convnet" else {})
     assert everything(resumed) == everything(whole)
     assert [line["epoch"] for line in resumed.history] == [1, 2, 3, 4]
 
@@ -119,9 +121,9 @@ def test_a_gpu_that_is_not_there_is_named(train):
 
 def test_learning_rate_rises_for_a_quarter_and_falls_after():
     recipe = Recipe(learning_rate=1.0)
-    rates = [loop.rate_at(progress, recipe) for progress in (0, 0.125, 0.25, 0.625, 1)]
+    rates = [rate_at(progress, recipe) for progress in (0, 0.125, 0.25, 0.625, 1)]
     np.testing.assert_allclose(rates, [0.04, 0.52, 1.0, 0.5005, 0.001])
-    assert loop.rate_at(0.7, Recipe(learning_rate=0.3, schedule="constant")) == 0.3
+    assert rate_at(0.7, Recipe(learning_rate=0.3, schedule="constant")) == 0.3
 
 
 def test_a_fitted_model_is_written_as_open_files(train, tmp_path):
@@ -131,10 +133,10 @@ def test_a_fitted_model_is_written_as_open_files(train, tmp_path):
         "history.csv", "model.json", "network.onnx", "weights.safetensors",
     ]  # fmt: skip
     assert json.loads((tmp_path / "model.json").read_text()) == {
-        "model": "mlp", "parameters": fitted.num_parameters, "best_epoch": 1,
+        "model": "mlp", "parameters": fitted.num_parameters, "best_epoch": 1, "depends_on": [],
     }  # fmt: skip
     header, line = (tmp_path / "history.csv").read_text().splitlines()
-    assert header == "epoch,train_loss,validation_loss"
+    assert header == "epoch,train_loss,validation_loss,score"
     assert line.startswith("1,")
     read = read_tensors(tmp_path / "weights.safetensors")
     assert {key: array.tolist() for key, array in read.items()} == {

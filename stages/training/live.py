@@ -1,0 +1,96 @@
+"""A run in, its lines of progress and its checkpoints at their times out."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from stages.core.problem import Problem
+from stages.training import Arrays
+from stages.training.recipe import Recipe
+from stages.training.run import Run, require_sound
+
+LINE_SECONDS = 10.0  # within an epoch
+CHEAP_VALUES = 4_000_000  # of validation's outputs: up to so many, scoring them each epoch is not noticed
+
+
+class Pulse:
+    """Called after every batch: saves the run every few seconds, and says how far it is every ten."""
+
+    def __init__(
+        self, run: Run, recipe: Recipe, num_rows: int, report: Callable[[str], None] | None, save: Any
+    ) -> None:
+        self.run, self.recipe, self.num_rows, self.report, self.save = run, recipe, num_rows, report, save
+        self.checkpoint_seconds = 5.0
+        self.began = self.saved = self.said = time.monotonic()
+        self.before = run.seconds
+        self.rows_before = self.rows()
+
+    def seconds(self) -> float:
+        """Of training, in this process and in those before it."""
+        return self.before + time.monotonic() - self.began
+
+    def rows(self) -> int:
+        """Rows learnt from, in all epochs."""
+        return self.run.epoch * self.num_rows + min(self.run.position * self.recipe.batch_size, self.num_rows)
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if self.report is not None and now - self.said >= LINE_SECONDS:
+            self.report(within(self))
+            self.said = now
+        if self.save is not None and now - self.saved >= self.checkpoint_seconds:
+            self.keep()
+
+    def beat(self) -> None:
+        """An epoch is noted."""
+        self.said = time.monotonic()
+        if self.save is not None and self.said - self.saved >= self.checkpoint_seconds:
+            self.keep()
+
+    def keep(self) -> None:
+        require_sound(self.run, self.recipe)
+        self.run.seconds = self.seconds()
+        self.save()
+        self.saved = time.monotonic()
+
+    def speed(self) -> str:
+        """Rows a second, and the time left at this speed."""
+        done, seconds = self.rows() - self.rows_before, max(time.monotonic() - self.began, 1e-9)
+        left = seconds / max(done, 1) * (self.recipe.epochs * self.num_rows - self.rows())
+        if self.recipe.budget_seconds is not None:
+            left = max(0.0, min(left, self.recipe.budget_seconds - self.seconds()))
+        return f"{done / seconds:,.0f} rows/s, {left:.0f} s left"
+
+
+def within(pulse: Pulse) -> str:
+    run, share = pulse.run, 100 * (pulse.rows() / pulse.num_rows - pulse.run.epoch)
+    return (
+        f"epoch {run.epoch + 1} of {pulse.recipe.epochs}, {share:.0f}%: train loss {run.mean_loss():.4f}; "
+        f"{pulse.speed()}"
+    )
+
+
+def describe(run: Run, recipe: Recipe, problem: Problem, pulse: Pulse) -> str:
+    """A line of progress for an epoch: losses, score, speed, and the time left."""
+    return f"epoch {run.epoch} of {recipe.epochs}: {words(run.history[-1], problem)}; {pulse.speed()}"
+
+
+def words(line: dict[str, float], problem: Problem) -> str:
+    """'train loss 0.3, validation loss 0.4, accuracy 0.9'"""
+    metric = problem.target.default_metric(problem.state, False)
+    names = {key: metric if key == "score" else key for key in line if key != "epoch"}
+    return ", ".join(f"{name.replace('_', ' ')} {line[key]:.4f}" for key, name in names.items())
+
+
+def score_of(problem: Problem, outputs_NC: Tensor, validation: Arrays) -> float | None:
+    """The target's own metric on validation, not calibrated; None where it would take long."""
+    if outputs_NC.numel() > CHEAP_VALUES:
+        return None
+    target, state = problem.target, problem.state
+    answer = target.answer(outputs_NC.cpu().numpy(), target.UNCALIBRATED, state=state, arrays=validation)
+    score = target.score_functions(state, None, answer, validation)[target.default_metric(state, False)]
+    weight_N = validation["weight"] if "weight" in validation else np.ones(len(answer), np.float32)
+    return float(score(np.asarray(weight_N, np.float32)[None])[0])

@@ -1,0 +1,175 @@
+"""A batch in; its gradient, and one step of the weights, out.
+
+Shapes: B rows of a batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stages.core.errors import TrainingError
+from stages.training.augment import augment, mix
+from stages.training.augmentation import Augment
+from stages.training.batches import Batch
+from stages.training.optimise import has_batch_norm, shrink
+from stages.training.recipe import Recipe
+
+COMPILED_STEPS = 2000  # compiling takes half a minute or more, which fewer steps do not win back
+Truth = tuple[Tensor, Tensor | None]  # what is true of the rows of a batch, and their weights
+
+
+@dataclass
+class Learner:
+    """How a step is made. `network` is called, and may be compiled or spread over processes.
+
+    `parts` grows where a GPU's memory does not hold a batch.
+    """
+
+    network: Callable[..., Tensor]
+    loss: Callable[..., Tensor]  # (outputs, truth, weight) → weighted mean
+    specs: Any
+    recipe: Recipe
+    augment: Augment
+    autocast: torch.dtype | None
+    device: torch.device
+    weights: list[nn.Parameter]
+    whole: bool  # batch normalisation: rows of a batch are not apart
+    parts: int
+
+
+def prepare(learner: Learner, batch: Batch, generator: torch.Generator) -> tuple[list[Tensor], list[Truth], float]:
+    """The batch as it is learnt from: augmented and mixed. With a mix come two truths, and the first one's share."""
+    arrays, own = batch.arrays, (batch.truth, batch.weight)
+    if learner.augment:
+        arrays = augment(arrays, learner.specs, learner.augment, generator)
+    if not learner.recipe.mixup:
+        return arrays, [own], 1.0
+    arrays, partner_B, share = mix(arrays, learner.specs, learner.recipe.mixup, generator)
+    other = (batch.truth[partner_B], None if batch.weight is None else batch.weight[partner_B])
+    return arrays, [own, other], share
+
+
+def gradient(learner: Learner, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Fill the weights' gradients with the batch's, part by part; returns its mean loss.
+
+    Where a GPU's memory is too small, smaller parts of the same batch are tried.
+    Raises TrainingError where that cannot help.
+    """
+    arrays, truths, share = prepare(learner, batch, generator)
+    while True:
+        try:
+            return in_parts(learner, arrays, truths, share, batch.total)
+        except torch.OutOfMemoryError as error:
+            forget(learner.weights)
+            divide(learner, len(batch.truth), error)
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):  # how torch says it of a CPU's
+                raise TrainingError(too_large(learner.recipe, "memory")) from None
+            raise
+
+
+def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float, total: float) -> Tensor:
+    num_rows = len(truths[0][0])
+    parts = min(learner.parts, max(1, num_rows // 2) if learner.whole else num_rows)
+    if parts == 1:
+        loss = loss_of(learner, arrays, truths, share)
+        torch.autograd.backward(loss)
+        return loss.detach()
+    sizes = [len(part) for part in torch.arange(num_rows).tensor_split(parts)]
+    summed = torch.zeros((), device=learner.device)
+    split = zip(*(torch.split(array, sizes) for array in arrays), strict=True)
+    for place, part in enumerate(split):
+        own = [
+            (torch.split(truth, sizes)[place], None if weight is None else torch.split(weight, sizes)[place])
+            for truth, weight in truths
+        ]
+        weights = [sizes[place] if weight is None else weight.sum() for _, weight in own]
+        loss = loss_of(learner, list(part), own, share, [weight / total for weight in weights])
+        torch.autograd.backward(loss)
+        summed += loss.detach()
+    return summed
+
+
+def loss_of(
+    learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float, parts: list[Any] | None = None
+) -> Tensor:
+    """A scalar. `parts` is what share of its batch each truth's rows weigh, where they are only some of it."""
+    with torch.autocast(learner.device.type, learner.autocast, enabled=learner.autocast is not None):
+        outputs = learner.network(*arrays)
+    losses = [learner.loss(outputs.float(), truth, weight) for truth, weight in truths]
+    if parts is not None:
+        losses = [loss * part for loss, part in zip(losses, parts, strict=True)]
+    return losses[0] if len(losses) == 1 else share * losses[0] + (1 - share) * losses[1]
+
+
+def divide(learner: Learner, num_rows: int, error: Exception) -> None:
+    """Twice as many parts from now on, where the same gradient comes of it. Raises TrainingError where not."""
+    if learner.whole:
+        raise TrainingError(
+            too_large(learner.recipe, "the GPU's memory")
+            + " Its batch normalisation forbids to compute the same batch in parts unasked"
+        ) from None
+    if learner.parts >= num_rows:
+        raise TrainingError(f"one row at a time does not fit in the GPU's memory: {error}. Use a smaller model")
+    learner.parts = min(2 * learner.parts, num_rows)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def too_large(recipe: Recipe, memory: str) -> str:
+    return (
+        f"a batch does not fit in {memory}. Lower train.batch_size (now {recipe.batch_size}), or raise "
+        f"train.accumulate (now {recipe.accumulate}), which computes it in parts."
+    )
+
+
+def step(learner: Learner, optimizers: list[torch.optim.Optimizer], rate: float) -> None:
+    """Move the weights along their gradients, then forget those."""
+    recipe = learner.recipe
+    if recipe.clip is not None:
+        nn.utils.clip_grad_norm_(learner.weights, recipe.clip)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        optimizer.step()
+    if recipe.l1:
+        shrink(optimizers, recipe.l1)
+    forget(learner.weights)
+
+
+def forget(weights: list[nn.Parameter]) -> None:
+    for weight in weights:
+        weight.grad = None
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, ema: float, steps: int) -> None:
+    """Move the average towards the network; a short one at first, so that the random start is soon forgotten."""
+    towards = 1 - min(ema, (1 + steps) / (10 + steps))
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), towards)
+    for old, new in zip(average.buffers(), network.buffers(), strict=True):
+        old.copy_(new)
+
+
+def learner_of(
+    network: nn.Module, problem: Any, recipe: Recipe, augment: Augment, device: torch.device, *, steps: int
+) -> Learner:
+    """With the precision and the compiler that suit the device. `steps` is how many the run will make."""
+    target, state, smoothing = problem.target, problem.state, recipe.label_smoothing
+
+    def loss(outputs: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
+        found: Tensor = target.loss(state, outputs, truth, weight, label_smoothing=smoothing)
+        return found
+
+    gpu = device.type == "cuda"
+    short = recipe.precision == "bfloat16" or (recipe.precision == "auto" and gpu)
+    called: Callable[..., Tensor] = network
+    if recipe.compile is True or (recipe.compile == "auto" and gpu and steps >= COMPILED_STEPS):
+        called = torch.compile(network)
+    return Learner(
+        called, loss, problem.specs, recipe, augment, torch.bfloat16 if short else None, device,
+        [weight for weight in network.parameters() if weight.requires_grad], has_batch_norm(network), recipe.accumulate,
+    )  # fmt: skip
