@@ -1,15 +1,19 @@
 """Encoded splits in; trained weights, their ONNX graph and the history out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from stages.contract import Contract
 from stages.core import cli, store
 from stages.core.files import read_json
-from stages.core.tensors import read_tensors
-from stages.training import Train, fit, options_of
-from stages.training.augmentation import check_augment
+from stages.core.problem import Problem
+from stages.core.tensors import map_tensors, read_tensors
+from stages.training import Arrays, Fitted, Recipe, Train, fit, options_of
+from stages.training.augmentation import check_augment, check_mixup
 from stages.training.features import problem_of
 from stages.training.fitted import write_fitted
+from stages.training.recipe import memory_limit
+from stages.training.tracking import tracking
 
 Section = Train
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
@@ -17,9 +21,28 @@ CODE = ("training", "models", "targets", "statistics", "contract", "core")
 
 def check(contract: Contract) -> None:
     """Raise ContractError for what is wrong in `<pipeline>.train`."""
-    section = contract.section("train", Section)
-    check_augment(section.augment, contract.input_columns, f"{contract.pipeline}.train.augment")
-    options_of(section.model, section.options, f"{contract.pipeline}.train")
+    section, path = contract.section("train", Section), f"{contract.pipeline}.train"
+    options_of(section.model, section.options, path)
+    check_augment(section.augment, contract.input_columns, f"{path}.augment")
+    check_mixup(section.mixup, contract.input_columns, f"{path}.mixup")
+
+
+def read_splits(paths: Mapping[str, Path], recipe: Recipe) -> dict[str, Arrays]:
+    """Each split's arrays, mapped from its file where all of them do not fit in memory."""
+    size = sum(path.stat().st_size for path in paths.values())
+    read = map_tensors if size > memory_limit(recipe) else read_tensors
+    return {name: read(path) for name, path in paths.items()}
+
+
+def summary(fitted: Fitted, problem: Problem, num_rows: int) -> str:
+    from stages.training.live import words
+
+    text = f"{num_rows:,} rows → {fitted.model}, {fitted.num_parameters:,} parameters"
+    if not fitted.history:
+        return text
+    last = fitted.history[-1]
+    rests = f"; rests on {' and '.join(fitted.depends_on)} too" if fitted.depends_on else ""
+    return f"{text}, {int(last['epoch'])} epochs (kept {fitted.best_epoch}): {words(last, problem)}{rests}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,21 +51,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         section = job.contract.section("train", Section)
         _, options = options_of(section.model, section.options, f"{pipeline}.train")
         problem = problem_of(read_json(job["features"]), job.contract)
-        splits = {name: read_tensors(job[name]) for name in ("train", "validation")}
         key = store.key(section.model_dump(), store.file_hashes(job.inputs.values()), code=CODE)
-        fitted = fit(
-            section.model, options, problem, splits, recipe=section.recipe,
-            checkpoint=store.Store().path("checkpoints", key) / "run.safetensors",
-            report=lambda text: cli.progress(f"train {pipeline}: {text}"),
-        )  # fmt: skip
+        kept = store.Store()
+        with kept.lock("checkpoints", key), tracking(pipeline) as watch:
+            splits = read_splits({name: job[name] for name in ("train", "validation")}, section)
+            fitted = fit(
+                section.model, options, problem, splits, recipe=section.recipe,
+                checkpoint=kept.path("checkpoints", key) / "run.safetensors",
+                report=lambda text: cli.progress(f"train {pipeline}: {text}"), watch=watch,
+            )  # fmt: skip
         write_fitted(job.out, fitted)
-        last = fitted.history[-1] if fitted.history else {}
-        losses = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in last.items() if name != "epoch")
-        epochs = f", {int(last['epoch'])} epochs (kept {fitted.best_epoch}): {losses}" if last else ""
-        job.say(
-            f"{len(splits['train']['target']):,} rows → {section.model}, {fitted.num_parameters:,} parameters{epochs}"
-        )
-    store.Store().drop("checkpoints", key)
+        job.say(summary(fitted, problem, len(splits["train"]["target"])))
+    kept.drop("checkpoints", key)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 It stands outside every stage's outs. Deleting it changes only time.
 """
 
+import fcntl
 import os
 import shutil
 import sys
@@ -40,8 +41,17 @@ class Store:
     @contextmanager
     def put(self, kind: str, key: str) -> Iterator[Path]:
         """A folder to fill, kept under its key when the block ends well."""
-        with replacing(self.path(kind, key)) as partial:
+        with self.lock(kind, key), replacing(self.path(kind, key)) as partial:
             yield partial
+
+    @contextmanager
+    def lock(self, kind: str, key: str) -> Iterator[None]:
+        """Keep other processes out of a key until the block ends, or this process does."""
+        path = self.root / kind / f".{key}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def drop(self, kind: str, key: str) -> None:
         """Forget what is kept under a key, if anything is."""

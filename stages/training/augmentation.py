@@ -44,6 +44,7 @@ BY_TYPE: dict[str, type[Section]] = {
 BY_KIND: dict[str, type[Section]] = {
     "image": Picture, "wave": Wave, "set": Entries, "tokens": Entries, "index": Entries, "dense": Numbers,
 }  # fmt: skip
+BLENDED = ("image", "audio", "category", "number", "timestamp", "boolean")  # what mixup can take
 Raw = Mapping[str, Mapping[str, Any]]
 Augment = Mapping[tuple[str, str], Section]  # by the array's name and the column's
 
@@ -61,6 +62,16 @@ def check_augment(raw: Raw, columns: Mapping[str, Any], path: str) -> None:
                 f"{path}.{name} is of the type {kind}, which cannot be augmented; types that can: {', '.join(BY_TYPE)}"
             )
         parse(BY_TYPE[kind], options, f"{path}.{name}")
+
+
+def check_mixup(alpha: float, columns: Mapping[str, Any], path: str) -> None:
+    """Raise ContractError where a column cannot be blended with another row's."""
+    for name, column in columns.items():
+        if alpha and column.type not in BLENDED:
+            raise ContractError(
+                f"{path} is {alpha}, and the column {name} is of the type {column.type}, which cannot be blended; "
+                f"types that can: {', '.join(BLENDED)}. Set it to 0, or declare the column with input: false"
+            )
 
 
 def augment_of(raw: Raw, specs: Sequence[ArraySpec]) -> Augment:

@@ -1,15 +1,11 @@
 """A recipe in, the device that it runs on, made ready, out."""
 
-import os
-
 import torch
 from torch import nn
 
 from stages.core.errors import TrainingError
-from stages.training.recipe import Recipe
 
 KEPT_BYTES = 31 * 2**20  # glibc learns from blocks below 32 MiB
-MEMORY_SHARE = 0.5  # of the machine's, for the training rows
 
 
 def choose_device(name: str) -> torch.device:
@@ -30,13 +26,6 @@ def set_up(threads: int, device: torch.device) -> None:
     else:  # what a GPU gives is marked as its own, so it may choose its kernels
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
-
-
-def memory_limit(recipe: Recipe) -> int:
-    """Bytes that the training rows may take: the declared ones, or half of the machine's."""
-    if recipe.memory_limit is not None:
-        return recipe.memory_limit
-    return int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def channels_last(network: nn.Module) -> None:

@@ -1,7 +1,7 @@
 """A run in, its lines of progress and its checkpoints at their times out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def describe(run: Run, recipe: Recipe, problem: Problem, pulse: Pulse) -> str:
     return f"epoch {run.epoch} of {recipe.epochs}: {words(run.history[-1], problem)}; {pulse.speed()}"
 
 
-def words(line: dict[str, float], problem: Problem) -> str:
+def words(line: Mapping[str, float], problem: Problem) -> str:
     """'train loss 0.3, validation loss 0.4, accuracy 0.9'"""
     metric = problem.target.default_metric(problem.state, False)
     names = {key: metric if key == "score" else key for key in line if key != "epoch"}

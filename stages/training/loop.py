@@ -19,11 +19,11 @@ from stages.training import Arrays, Fitted, Watch
 from stages.training.augmentation import augment_of
 from stages.training.batches import ALONE, Place, Rows, batches, in_turn, rows_of
 from stages.training.checkpoint import load_checkpoint, save_checkpoint
-from stages.training.devices import channels_last, choose_device, memory_limit, set_up
+from stages.training.devices import channels_last, choose_device, set_up
 from stages.training.export import export
 from stages.training.live import Pulse, describe, score_of
 from stages.training.optimise import optimisers, plateau_factor, rate_at
-from stages.training.recipe import Recipe
+from stages.training.recipe import Recipe, memory_limit
 from stages.training.run import Run, require_sound
 from stages.training.step import Learner, follow, gradient, learner_of, step
 

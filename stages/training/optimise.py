@@ -52,7 +52,9 @@ def plain(weights: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
 def hidden_matrices(network: nn.Module) -> list[nn.Parameter]:
     """Weights of linear layers but the last: neither embeddings nor the layer that gives the outputs."""
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    return [layer.weight for layer in layers[:-1] if layer.weight.requires_grad]
+    return [
+        weight for layer in layers[:-1] if isinstance(weight := layer.weight, nn.Parameter) and weight.requires_grad
+    ]
 
 
 def rate_at(progress: float, recipe: Recipe) -> float:

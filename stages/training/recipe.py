@@ -1,5 +1,6 @@
 """`<pipeline>.train` in, a typed recipe for the loop out: every key that changes how a network learns."""
 
+import os
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from stages.contract.section import Section
 DECOUPLED = ("adamw", "muon")  # those that shrink weights apart from the gradient (Loshchilov & Hutter 2019)
 WARM_UP = {"one_cycle": 0.25, "cosine": 0.05, "plateau": 0.0, "constant": 0.0}
 WEIGHT_DECAY = 0.01
+MEMORY_SHARE = 0.5  # of the machine's, for the splits
 
 
 class Recipe(Section):
@@ -40,7 +42,9 @@ class Recipe(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto is bfloat16 on a GPU
     compile: bool | Literal["auto"] = "auto"  # auto is a GPU's runs that are long enough to pay
-    memory_limit: int | None = Field(default=None, ge=1)  # bytes of training rows; more are read as they are needed
+    memory_limit: int | None = Field(
+        default=None, ge=1
+    )  # bytes of both splits; what is more stays in its file; None is half of the memory
     threads: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
 
@@ -79,3 +83,10 @@ class Train(Recipe):
     @property
     def recipe(self) -> Recipe:
         return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
+
+
+def memory_limit(recipe: Recipe) -> int:
+    """Bytes that the splits may take: the declared ones, or half of the machine's."""
+    if recipe.memory_limit is not None:
+        return recipe.memory_limit
+    return int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
