@@ -1,6 +1,7 @@
 """Encoded arrays in, gradient-boosted trees out, fitted by LightGBM and drawn as TreeEnsemble.
 
-An index enters as its number (most frequent value first). Sets and images are not for trees.
+An index enters as its number (most frequent value first). Sets and images are not for trees. A number gets three
+ensembles in one graph: its point by the target's loss, and the two ends of its interval by the quantile loss.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,14 @@ from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.graph import FLOAT, Graph
 from stages.core.problem import Problem
+from stages.models import _truth as truth
 
-TARGETS = ("category",)
 SUITS = ("dense", "index")
+TARGETS = ("category", "number")
 LEAF = -1
+POINT = {"squared": "regression", "absolute": "regression_l1", "huber": "huber"}
+NAMES = ("tree", "node", "feature", "threshold", "left", "right", "value", "output")
+DTYPES = (np.int64, np.int64, np.int64, np.float64, np.int64, np.int64, np.float64, np.int64)
 
 
 class Options(Section):
@@ -35,13 +40,47 @@ def matrix(arrays: Mapping[str, np.ndarray], specs: Sequence[ArraySpec]) -> np.n
 
 
 def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *, seed: int) -> dict[str, np.ndarray]:
-    """The trees' nodes as flat arrays: tree, feature, threshold, children, leaf value."""
-    import lightgbm
+    """The trees' nodes as flat arrays: tree, feature, threshold, children, leaf value, and the output it adds to."""
+    common = parameters(options, seed)
+    grow_all = grow_number if problem.state["type"] == "number" else grow_classes
+    found: list[tuple[int, int, int, float, int, int, float, int]] = []
+    for number, (tree, output) in enumerate(grow_all(arrays, problem, common, options.trees)):
+        nodes: list[Any] = []
+        flatten(tree["tree_structure"], number, nodes, [0])
+        found += [(*node, output) for node in nodes]
+    columns = zip(*found, strict=True)
+    return {name: np.array(column, dtype) for name, column, dtype in zip(NAMES, columns, DTYPES, strict=True)}
 
-    specs, num_outputs = problem.specs, problem.num_outputs
-    parameters = {
-        "objective": "binary" if num_outputs == 2 else "multiclass",
-        **({} if num_outputs == 2 else {"num_class": num_outputs}),
+
+def grow_classes(
+    arrays: Mapping[str, np.ndarray], problem: Problem, common: dict[str, Any], num_trees: int
+) -> list[tuple[Any, int]]:
+    """Trees and the output that each adds to. Of two classes the first one's outputs are 0."""
+    rows, labels, weight_M = truth.one_class_rows(arrays, problem)
+    several = {"objective": "multiclass", "num_class": problem.num_outputs}
+    objective = {"objective": "binary"} if problem.num_outputs == 2 else several
+    trees = grow(matrix(arrays, problem.specs)[rows], labels, weight_M, {**common, **objective}, num_trees)
+    first, period = (1, 1) if problem.num_outputs == 2 else (0, problem.num_outputs)
+    return [(tree, first + number % period) for number, tree in enumerate(trees)]
+
+
+def grow_number(
+    arrays: Mapping[str, np.ndarray], problem: Problem, common: dict[str, Any], num_trees: int
+) -> list[tuple[Any, int]]:
+    """Trees and the output that each adds to: 0 the point, 1 and 2 the ends of the interval."""
+    rows_ND, wanted_N = matrix(arrays, problem.specs), truth.scaled(arrays, problem)
+    objectives: list[dict[str, Any]] = [{"objective": POINT[problem.state["loss"]]}]
+    objectives += [{"objective": "quantile", "alpha": level} for level in truth.levels(problem)]
+    weight_N = truth.weights_of(arrays, problem)
+    return [
+        (tree, output)
+        for output, objective in enumerate(objectives)
+        for tree in grow(rows_ND, wanted_N, weight_N, {**common, **objective}, num_trees)
+    ]
+
+
+def parameters(options: Options, seed: int) -> dict[str, Any]:
+    return {
         "num_leaves": options.leaves,
         "learning_rate": options.learning_rate,
         "min_data_in_leaf": options.min_rows_a_leaf,
@@ -55,17 +94,17 @@ def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *,
         "use_missing": False,
         "verbosity": -1,
     }
-    data = lightgbm.Dataset(matrix(arrays, specs), arrays["target"])
-    booster = lightgbm.train(parameters, data, num_boost_round=options.trees)
-    rows: list[tuple[int, int, int, float, int, int, float]] = []
-    for number, tree in enumerate(booster.dump_model()["tree_info"]):
-        flatten(tree["tree_structure"], number, rows, [0])
-    names = ("tree", "node", "feature", "threshold", "left", "right", "value")
-    dtypes = (np.int64, np.int64, np.int64, np.float64, np.int64, np.int64, np.float64)
-    return {
-        name: np.array(column, dtype)
-        for name, column, dtype in zip(names, zip(*rows, strict=True), dtypes, strict=True)
-    }
+
+
+def grow(
+    rows_ND: np.ndarray, truth_N: np.ndarray, weight_N: np.ndarray, settings: dict[str, Any], num_trees: int
+) -> list[Any]:
+    """LightGBM's trees, class by class in each round."""
+    import lightgbm
+
+    data = lightgbm.Dataset(rows_ND, truth_N, weight=None if (weight_N == 1).all() else weight_N)
+    booster = lightgbm.train(settings, data, num_boost_round=num_trees)
+    return list(booster.dump_model()["tree_info"])
 
 
 def flatten(node: Mapping[str, Any], tree: int, rows: list[Any], counter: list[int]) -> int:
@@ -90,27 +129,23 @@ def floor_float32(thresholds: np.ndarray) -> np.ndarray:
 
 
 def draw(weights: Mapping[str, np.ndarray], problem: Problem) -> Any:
-    specs, num_outputs = problem.specs, problem.num_outputs
     graph = Graph()
     parts = []
-    for spec in specs:
+    for spec in problem.specs:
         name = graph.input(spec.name, spec.dtype, spec.dims)
         parts.append(name if spec.kind == "dense" else graph.column(graph.cast(name, FLOAT)))
     joined = graph("Concat", *parts, axis=1)
-    num_scores = 1 if num_outputs == 2 else num_outputs
     leaf = weights["feature"] == LEAF
-    scores = graph(
-        "TreeEnsembleRegressor", joined, domain="ai.onnx.ml", n_targets=num_scores, post_transform="NONE",
+    outputs = graph(
+        "TreeEnsembleRegressor", joined, domain="ai.onnx.ml", n_targets=problem.num_outputs, post_transform="NONE",
         nodes_treeids=weights["tree"].tolist(), nodes_nodeids=weights["node"].tolist(),
         nodes_featureids=np.where(leaf, 0, weights["feature"]).tolist(),
         nodes_values=floor_float32(weights["threshold"]).astype(float).tolist(),
         nodes_modes=["LEAF" if end else "BRANCH_LEQ" for end in leaf],
         nodes_truenodeids=weights["left"].tolist(), nodes_falsenodeids=weights["right"].tolist(),
         target_treeids=weights["tree"][leaf].tolist(), target_nodeids=weights["node"][leaf].tolist(),
-        target_ids=(weights["tree"][leaf] % num_scores).tolist(),
+        target_ids=weights["output"][leaf].tolist(),
         target_weights=weights["value"][leaf].astype(np.float32).astype(float).tolist(),
     )  # fmt: skip
-    if num_scores == 1:
-        scores = graph("Concat", graph("Mul", scores, graph.constant(0.0, "float32")), scores, axis=1)
-    graph.output(scores, "outputs", "float32", ["N", num_outputs])
+    graph.output(outputs, "outputs", "float32", ["N", problem.num_outputs])
     return graph.build("boosting")
