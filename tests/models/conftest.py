@@ -23,6 +23,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prior": {},
     "linear": {"strength": 0.5},
     "boosting": {"trees": 8, "leaves": 4, "min_rows_a_leaf": 5, "row_share": 0.7, "column_share": 0.7},
+    "svm": {"strength": 0.5},
+    "hog": {"strength": 0.5},
     "mlp": {"hidden": [64], "dropout": 0.3, "set_width": 8},
     "bag": {"width": 16, "dropout": 0.2},
     "convnet": {"channels": [16, 24], "dropout": 0.2, "set_width": 1},

@@ -13,12 +13,12 @@ from stages.core.arrays import DTYPES, ArraySpec
 from stages.core.errors import ContractError
 from stages.core.graph import run
 from stages.core.problem import Problem
-from stages.models import linear
+from stages.models import _terms, linear
 from stages.models._layers import Flat, Set
 from stages.targets import category
 from stages.training import Recipe, fit, suits
 
-NAMES = ("bag", "boosting", "convnet", "linear", "mlp", "prior")
+NAMES = ("bag", "boosting", "convnet", "hog", "linear", "mlp", "prior", "svm")
 NETWORKS = ("bag", "convnet", "mlp")
 EVERY = pytest.mark.parametrize("name", NAMES)
 BOTH = pytest.mark.parametrize("num_classes", [2, 3])
@@ -76,7 +76,7 @@ def test_a_row_alone_equals_the_row_in_its_batch(name, fitted, problem, arrays):
     np.testing.assert_allclose(alone, together, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["bag", "convnet", "linear", "mlp"])
+@pytest.mark.parametrize("name", ["bag", "convnet", "hog", "linear", "mlp", "svm"])
 def test_padding_at_the_end_of_a_set_changes_nothing(name, fitted, problem, arrays):
     rows = feed(problem(name, 3), arrays(9, 3, 7))
     wide = {**rows, "encoded.set_1": np.pad(rows["encoded.set_1"], ((0, 0), (0, 20)))}
@@ -158,7 +158,7 @@ def test_linear_predicts_as_scikit_learn_does(num_classes, fitted, problem, spli
     from sklearn.linear_model import LogisticRegression
 
     train, other = splits(num_classes)["train"], arrays(30, num_classes, 9, set_width=15)
-    model = LogisticRegression(C=0.5, max_iter=200).fit(design(train), train["target"])
+    model = LogisticRegression(C=0.5, max_iter=500, tol=1e-8).fit(design(train), train["target"])
     outputs = run(fitted("linear", num_classes).network, feed(problem("linear", num_classes), other))["outputs"]
     chances = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
     np.testing.assert_allclose(chances, model.predict_proba(design(other)), atol=2e-3)
@@ -261,7 +261,7 @@ def test_pixels_are_standardised_by_the_mean_and_deviation_of_their_channel_in_t
     picture = np.array([[[[0, 255]], [[0, 255]], [[0, 255]]]], np.uint8)
     expected = np.array([[-2.0, 3.0, 0.0, 1.0, -2.0, 0.0]])
     np.testing.assert_allclose(Flat(spec)(torch.from_numpy(picture)), expected, atol=1e-6)
-    np.testing.assert_allclose(linear.design(spec, picture), expected, atol=1e-6)
+    np.testing.assert_allclose(_terms.columns(spec, picture)(slice(0, 1)), expected, atol=1e-6)
     state = {"type": "category", "column": "y", "classes": list("abcdef"), "positive": 5}
     drawn = linear.draw({"p": np.eye(6), "bias": np.zeros(6)}, Problem((spec,), category, state))
     np.testing.assert_allclose(run(drawn, {"p": picture})["outputs"], expected, atol=1e-6)
