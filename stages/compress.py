@@ -24,7 +24,7 @@ from stages.contract.section import Section as BaseSection
 from stages.core import cli
 from stages.core.files import read_json, write_json
 from stages.core.tensors import read_tensors
-from stages.statistics.bootstrap import summarise
+from stages.statistics.choice import choose
 from stages.training.features import problem_of
 from stages.training.scoring import scoring_of
 
@@ -62,25 +62,6 @@ def candidates_of(
     if baseline is not None:
         found[BASELINE] = baseline
     return found
-
-
-def choose(
-    samples: Mapping[str, np.ndarray], sizes: Mapping[str, int], *, margin: float, sign: int
-) -> tuple[str, dict[str, Any]]:
-    """The smallest acceptable candidate, and why each is or is not acceptable."""
-    best = max(samples, key=lambda name: (np.nan_to_num(sign * samples[name][0], nan=-np.inf), -sizes[name]))
-    frontier: dict[str, Any] = {}
-    for name, values in samples.items():
-        behind = summarise(sign * (values - samples[best]))
-        acceptable = name == best or behind.get("low", -np.inf) >= -margin
-        frontier[name] = {
-            "bytes": sizes[name],
-            "score": summarise(values),
-            "minus_best": behind,
-            "acceptable": bool(acceptable),
-        }
-    accepted = [name for name, entry in frontier.items() if entry["acceptable"]]
-    return min(accepted, key=lambda name: (sizes[name], name)), {"best": best, "margin": margin, "candidates": frontier}
 
 
 def read_raw(path: Any, contract: Contract) -> dict[str, np.ndarray]:

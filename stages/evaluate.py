@@ -25,12 +25,12 @@ from stages.core.tensors import read_tensors
 from stages.statistics.bootstrap import summarise
 from stages.statistics.plots import write_plots
 from stages.targets import target_module
-from stages.training import Arrays, Recipe, fit, options_of, suits
+from stages.training import Arrays, Recipe, auto, fit, options_of, suits
 from stages.training.features import problem_of
 from stages.training.fitted import write_fitted
 from stages.training.scoring import Scoring, scoring_of
 
-BASELINES = ("prior", "linear", "boosting")
+BASELINES = ("prior", "linear", "svm", "hog", "boosting")
 MIN_SLICE_ROWS = 30
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
 MODEL, CONSTANT = "model", "constant answer"
@@ -197,13 +197,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         hashes = store.file_hashes([features / "train.safetensors", features / "features.json"])
         baselines = fit_baselines(section, problem, train, hashes, job.out / "baselines")
         report, answers = evaluate({MODEL: job["model"].read_bytes(), **baselines}, validation, scoring, metric)
+        if isinstance(declared := auto.declared(contract), auto.Auto):
+            report["auto"] = read_json(job["model"].with_name("model.json"))["auto"]
         if section.slices:
             path = job["examples"] / "validation.parquet"
             report["slices"] = slices_of(section.slices, path, answers[MODEL], validation, scoring)
         if section.folds:
             from stages.training.folds import cross_validate
 
-            report["folds"] = cross_validate(contract, job["examples"], section.folds, seed=section.seed)
+            repeated = auto.chosen_train(declared, problem, report.get("auto"))
+            report["folds"] = cross_validate(
+                contract, job["examples"], section.folds, train=repeated, seed=section.seed
+            )
         reasons = judge(report)
         write_json(job.out / "evaluation.json", {"passed": not reasons, "reasons": reasons, **report})
         write_json(job.out / "metrics.json", metrics_of(report))

@@ -19,7 +19,11 @@ from stages.models import _truth as truth
 SUITS = ("dense", "index")
 TARGETS = ("category", "number")
 LEAF = -1
-POINT = {"squared": "regression", "absolute": "regression_l1", "huber": "huber"}
+POINT: dict[str, dict[str, Any]] = {
+    "squared": {"objective": "regression"},
+    "absolute": {"objective": "regression_l1"},
+    "huber": {"objective": "huber", "alpha": 1.0},  # as targets/number.py: round within one standard deviation
+}
 NAMES = ("tree", "node", "feature", "threshold", "left", "right", "value", "output")
 DTYPES = (np.int64, np.int64, np.int64, np.float64, np.int64, np.int64, np.float64, np.int64)
 
@@ -69,7 +73,7 @@ def grow_number(
 ) -> list[tuple[Any, int]]:
     """Trees and the output that each adds to: 0 the point, 1 and 2 the ends of the interval."""
     rows_ND, wanted_N = matrix(arrays, problem.specs), truth.scaled(arrays, problem)
-    objectives: list[dict[str, Any]] = [{"objective": POINT[problem.state["loss"]]}]
+    objectives = [POINT[problem.state["loss"]]]
     objectives += [{"objective": "quantile", "alpha": level} for level in truth.levels(problem)]
     weight_N = truth.weights_of(arrays, problem)
     return [

@@ -18,6 +18,7 @@ from stages.core.arrays import ArraySpec
 from stages.core.problem import Problem
 from stages.models._layers import Pixels, default_encoder, output_linear, width_of
 
+NEEDS = ("image", "wave")
 TARGETS = ("category", "number", "ranking")
 SUITS = ("dense", "index", "set", "image")
 

@@ -101,8 +101,10 @@ def fit(
 
 
 def suits(name: str, problem: Problem) -> bool:
-    """Whether a model can take all arrays of a problem, and predict its target."""
+    """Whether a model can take all arrays of a problem, finds one that it is made for, and predicts its target."""
     from importlib import import_module
 
     module = import_module(f"stages.models.{name}")
-    return problem.state["type"] in module.TARGETS and all(spec.kind in module.SUITS for spec in problem.specs)
+    kinds, needed = {spec.kind for spec in problem.specs}, getattr(module, "NEEDS", ())
+    made_for = not needed or bool(kinds & set(needed))
+    return made_for and problem.state["type"] in module.TARGETS and kinds <= set(module.SUITS)

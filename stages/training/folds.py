@@ -38,7 +38,7 @@ def fold_of(groups: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     return fold[codes]
 
 
-def cross_validate(contract: Contract, examples: Path, num_folds: int, *, seed: int) -> dict[str, Any]:
+def cross_validate(contract: Contract, examples: Path, num_folds: int, *, train: Train, seed: int) -> dict[str, Any]:
     """Scores of each fold over the train and validation examples, their mean and spread."""
     tables, hashes = [], store.file_hashes([examples / "train.parquet", examples / "validation.parquet"])
     for name in ("train", "validation"):
@@ -46,7 +46,7 @@ def cross_validate(contract: Contract, examples: Path, num_folds: int, *, seed: 
             tables.append(pq.read_table(file))
     table = pa.concat_tables(tables)
     folds = fold_of(np.asarray(table.column("_group")), num_folds, seed)
-    sections = {name: contract.get(name) for name in ("features", "train", "decide")}
+    sections = {"train": train.model_dump(), **{name: contract.get(name) for name in ("features", "decide")}}
     scores = []
     for number in range(num_folds):
         key = store.key(
@@ -58,7 +58,7 @@ def cross_validate(contract: Contract, examples: Path, num_folds: int, *, seed: 
         if not store.Store().has("folds", key):
             cli.progress(f"evaluate {contract.pipeline}: fold {number + 1} of {num_folds}")
             unseen = pa.array(folds == number)
-            found = score_fold(contract, table.filter(pc.invert(unseen)), table.filter(unseen))
+            found = score_fold(contract, train, table.filter(pc.invert(unseen)), table.filter(unseen))
             with store.Store().put("folds", key) as folder:
                 write_json(folder / "scores.json", found)
         scores.append(read_json(store.Store().path("folds", key) / "scores.json"))
@@ -75,13 +75,12 @@ def summary(scores: list[Mapping[str, float]]) -> dict[str, Any]:
     }
 
 
-def score_fold(contract: Contract, seen: pa.Table, unseen: pa.Table) -> dict[str, float]:
-    """Fit features and the declared model on `seen`, and score it on `unseen`.
+def score_fold(contract: Contract, section: Train, seen: pa.Table, unseen: pa.Table) -> dict[str, float]:
+    """Fit features and the model of a `train` section on `seen`, and score it on `unseen`.
 
     Rows are kept back only where early stopping needs some to watch. The model is not calibrated,
     so scores that depend on calibration are left out.
     """
-    section = contract.section("train", Train)
     _, options = options_of(section.model, section.options, f"{contract.pipeline}.train")
     parts = {"train": seen, "unseen": unseen}
     if section.patience is not None:

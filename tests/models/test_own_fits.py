@@ -13,20 +13,12 @@ from stages.models import _solver as solver
 from stages.models import _truth as truth
 from stages.models import hog, svm
 from stages.models._gradients import grid_of
-from stages.targets import category
+from stages.targets import category, number
 
 DENSE = ArraySpec("encoded.dense", "dense", ("a", "b", "c"), 3)
 INDEX = ArraySpec("encoded.index_0", "index", ("d",), 5)
 WORDS = ArraySpec("encoded.set_1", "set", ("e",), 1025)
 WAVE = ArraySpec("encoded.wave_2", "wave", ("f",), 12 * 20, (1, 12, 20), (0.4,), (0.3,))
-
-
-class Three:
-    """A target of three outputs, as a number has."""
-
-    @staticmethod
-    def num_outputs(state):
-        return 3
 
 
 def classes_of(num_classes, *specs, **state):
@@ -37,7 +29,7 @@ def classes_of(num_classes, *specs, **state):
 
 def number_of(*specs, **state):
     common = {"type": "number", "column": "y", "center": 5.0, "scale": 2.0, "loss": "squared", "interval": 0.8}
-    return Problem(specs, Three, {**common, **state})
+    return Problem(specs, number, {**common, **state})
 
 
 def numbers(num_rows, seed, noise=1.0):
@@ -197,7 +189,11 @@ def test_boosting_grows_the_point_and_both_ends_as_lightgbm_does(loss, objective
         return np.concatenate([arrays["encoded.dense"], arrays["encoded.index_0"][:, None]], 1)
 
     for place, settings in enumerate(
-        [{"objective": objective}, {"objective": "quantile", "alpha": 0.1}, {"objective": "quantile", "alpha": 0.9}]
+        [
+            {"objective": objective, "alpha": 1.0},
+            {"objective": "quantile", "alpha": 0.1},
+            {"objective": "quantile", "alpha": 0.9},
+        ]
     ):
         settings |= {
             "num_leaves": 5, "learning_rate": 0.05, "min_data_in_leaf": 5, "bagging_fraction": 0.8, "bagging_freq": 1,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from stages.assay import Gate, Section, explain, judge, open_gate
-from stages.compress import choose
 from stages.core.errors import ContractError
+from stages.statistics.choice import choose
 from stages.targets import category
 from stages.training import Problem
 

@@ -1,0 +1,210 @@
+"""Declared candidates and a budget in; each one fitted, and the simplest that is shown not worse than the best, out.
+
+`train: {model: auto}`. Candidates are judged on validation, on common resamples. Each fit is kept in the store, so
+one that was killed goes on where it was, and one whose neighbour changed is not fitted anew.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from stages.contract import Contract
+from stages.contract.loader import choose as choose_module
+from stages.contract.loader import seam
+from stages.contract.section import parse
+from stages.core import store
+from stages.core.errors import ContractError, TrainingError, suggest
+from stages.core.files import read_json, write_json
+from stages.core.problem import Problem
+from stages.statistics.choice import choose
+from stages.training import Arrays, Recipe, Train, fit, options_of, suits
+from stages.training.fitted import write_fitted
+from stages.training.scoring import Scoring
+
+AUTO = "auto"
+CODE = ("training", "models", "targets", "statistics", "contract", "core")
+KIND = "candidates"
+SECONDS = "seconds.json"  # what a fit took: beside it in the store, in no out
+
+
+class Auto(Recipe):
+    """`<pipeline>.train` with `model: auto`. What is declared of a recipe holds for every candidate that says nothing
+    else. `candidates` are models with their `options` and recipe; a name that is no model's has a `model` of its own.
+
+    `metric` is one of the target's that asks for no money; `margin` is how much of it a simpler model may lose at
+    worst. `budget_seconds` is for all of them: what it cuts is left out, and the choice then depends on time.
+    """
+
+    model: Literal["auto"]
+    candidates: dict[str, dict[str, Any]] = {}
+    metric: str | None = None
+    margin: float = Field(default=0.005, ge=0)
+    budget_seconds: float | None = Field(default=None, gt=0)
+
+
+def declared(contract: Contract) -> Train | Auto:
+    """`<pipeline>.train`, typed by what its model asks for."""
+    raw = contract.get("train")
+    is_auto = isinstance(raw, Mapping) and raw.get("model") == AUTO
+    return contract.section("train", Auto) if is_auto else contract.section("train", Train)
+
+
+def check(section: Auto, contract: Contract) -> None:
+    """Raise ContractError for what is wrong in a section with `model: auto`."""
+    from stages.targets import target_module
+
+    path, known = f"{contract.pipeline}.train", target_module(contract.target).METRICS
+    if section.metric is not None and (section.metric not in known or section.metric == "value"):
+        raise ContractError(
+            f"{path}.metric is {section.metric!r}.{suggest(section.metric, known)} There are "
+            f"{', '.join(name for name in known if name != 'value')}"
+        )
+
+
+def trains_of(section: Auto, path: str) -> dict[str, Train]:
+    """Each declared candidate as a `train` section of its own."""
+    common = {key: getattr(section, key) for key in section.model_fields_set & set(Recipe.model_fields)}
+    common.pop("budget_seconds", None)
+    found = {}
+    for name, raw in section.candidates.items():
+        found[name] = parse(Train, {**common, "model": name, **raw}, f"{path}.candidates.{name}")
+        choose_module("models", found[name].model, f"{path}.candidates.{name}")
+    return found
+
+
+def default_trains(section: Auto, problem: Problem) -> dict[str, Train]:
+    """Every model that suits, with its own defaults: those with a fit of their own first, since they cost least."""
+    from importlib import import_module
+
+    found = [name for name in seam("models") if suits(name, problem) and name != "prior" and has_defaults(name)]
+    found.sort(key=lambda name: (hasattr(import_module(f"stages.models.{name}"), "build"), name))
+    return trains_of(section.model_copy(update={"candidates": {name: {} for name in found}}), "train")
+
+
+def chosen_train(section: Train | Auto, problem: Problem, evidence: Mapping[str, Any] | None) -> Train:
+    """The section that folds repeat: the declared one, or the chosen candidate's. The choice itself is not repeated."""
+    if not isinstance(section, Auto):
+        return section
+    assert evidence is not None
+    return (trains_of(section, "train") or default_trains(section, problem))[evidence["chosen"]]
+
+
+def has_defaults(name: str) -> bool:
+    """Whether a model needs nothing declared, as one with a file of weights does."""
+    from importlib import import_module
+
+    options: Any = import_module(f"stages.models.{name}").Options
+    return not any(field.is_required() for field in options.model_fields.values())
+
+
+class OutOfTime(Exception):
+    """The budget ended while a candidate was fitted."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The store's folder with the chosen fit, and why it was chosen."""
+
+    folder: Path
+    evidence: dict[str, Any]
+
+
+def fit_best(
+    section: Auto, problem: Problem, splits: Mapping[str, Arrays], inputs: Sequence[str], *, say: Callable[[str], None]
+) -> Chosen:
+    """Fit all candidates that the budget allows and choose. Raises TrainingError where none could be fitted."""
+    trains = trains_of(section, "train") or default_trains(section, problem)
+    left_out: dict[str, str] = {}
+    folders: dict[str, Path] = {}
+    spent = 0.0
+    for number, (name, train) in enumerate(trains.items(), 1):
+        left = None if section.budget_seconds is None else section.budget_seconds - spent
+        try:
+            folder = fit_one(train, problem, splits, inputs, left=left, say=saying(say, name, number, len(trains)))
+        except OutOfTime:
+            left_out[name], spent = "the budget was at its end", float("inf")
+        except TrainingError as error:
+            left_out[name] = str(error)
+        else:
+            folders[name], spent = folder, spent + read_json(folder / SECONDS)["seconds"]
+    if not folders:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise TrainingError(f"model: auto could fit no candidate. Raise train.budget_seconds, or mend: {reasons}")
+    return choose_best(section, problem, splits["validation"], folders, left_out)
+
+
+def saying(say: Callable[[str], None], name: str, number: int, of: int) -> Callable[[str], None]:
+    return lambda text: say(f"candidate {number} of {of}, {name}: {text}")
+
+
+def fit_one(
+    train: Train,
+    problem: Problem,
+    splits: Mapping[str, Arrays],
+    inputs: Sequence[str],
+    *,
+    left: float | None,
+    say: Callable[[str], None],
+) -> Path:
+    """The store's folder of a fit, made where it is not there yet. Raises OutOfTime after `left` seconds."""
+    kept = store.Store()
+    key = store.key(train.model_dump(), inputs, code=CODE)
+    if kept.has(KIND, key):
+        return kept.path(KIND, key)
+    if left is not None and left <= 0:
+        raise OutOfTime
+    began = time.monotonic()
+
+    def report(text: str) -> None:
+        say(text)
+        if left is not None and time.monotonic() - began > left:
+            raise OutOfTime
+
+    say("fitting")
+    _, options = options_of(train.model, train.options, "train")
+    checkpoint = kept.path("checkpoints", key) / "run.safetensors"
+    with kept.lock("checkpoints", key):
+        fitted = fit(train.model, options, problem, splits, recipe=train.recipe, checkpoint=checkpoint, report=report)
+    with kept.put(KIND, key) as folder:
+        write_fitted(folder, fitted)
+        write_json(folder / SECONDS, {"seconds": time.monotonic() - began})
+    kept.drop("checkpoints", key)
+    return kept.path(KIND, key)
+
+
+def choose_best(
+    section: Auto, problem: Problem, validation: Arrays, folders: Mapping[str, Path], left_out: Mapping[str, str]
+) -> Chosen:
+    """By the paired rule that compress has: the smallest graph that is shown not worse than the best."""
+    metric = section.metric or str(problem.target.default_metric(problem.state, False))
+    scoring = Scoring(problem, None, section.seed)
+    networks = {name: (folder / "network.onnx").read_bytes() for name, folder in folders.items()}
+    answers = {
+        name: scoring.answers(network, validation, scoring.calibrate(network, validation))
+        for name, network in networks.items()
+    }
+    everything = scoring.samples(answers, validation)
+    sizes = {name: len(network) for name, network in networks.items()}
+    samples = {name: everything[name, metric] for name in networks}
+    chosen, evidence = choose(samples, sizes, margin=section.margin, sign=problem.target.sign(metric))
+    for name, folder in folders.items():
+        facts = read_json(folder / "model.json")
+        evidence["candidates"][name] |= {"model": facts["model"], "parameters": facts["parameters"]}
+    cut = any("budget" in reason for reason in left_out.values())
+    evidence |= {"chosen": chosen, "metric": metric, "left_out": dict(left_out), "depends_on_time": cut}
+    return Chosen(folders[chosen], evidence)
+
+
+def describe(evidence: Mapping[str, Any]) -> str:
+    """One line: the chosen, and each other candidate's difference to the best."""
+    chosen, found = evidence["chosen"], evidence["candidates"]
+    parts = [f"{chosen} of {', '.join(found)} by {evidence['metric']} on validation"]
+    parts += [
+        f"{name} {entry['score'].get('value')}, {found[name]['bytes'] / 1024:,.0f} KiB" for name, entry in found.items()
+    ]
+    parts += [f"{name} left out: {reason}" for name, reason in evidence["left_out"].items()]
+    return "; ".join(parts)
