@@ -23,6 +23,7 @@ ONLY_IN = {
         "stages/models/mlp.py",
         "stages/models/bag.py",
         "stages/models/convnet.py",
+        "stages/models/resnet.py",
         "stages/targets/",
     ],
     "dvc": ["flows/"],

@@ -28,6 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [64], "dropout": 0.3, "set_width": 8},
     "bag": {"width": 16, "dropout": 0.2},
     "convnet": {"channels": [16, 24], "dropout": 0.2, "set_width": 1},
+    "resnet": {"channels": [8, 16], "blocks": 1, "set_width": 1},
 }
 RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.02, device="cpu", seed=3)
 
