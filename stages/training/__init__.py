@@ -14,8 +14,8 @@ import numpy as np
 
 from stages.contract.loader import choose
 from stages.contract.section import Section, parse
+from stages.core import graph
 from stages.core.errors import ContractError
-from stages.core.graph import run
 from stages.core.problem import Problem
 from stages.training.recipe import Recipe, Train
 
@@ -92,7 +92,7 @@ def fit(
     if not hasattr(module, "build"):
         weights = module.fit(splits["train"], problem, options, seed=recipe.seed)
         network = module.draw(weights, problem)
-        return Fitted(name, lambda: network, lambda arrays: run(network, dict(arrays))["outputs"], weights)
+        return Fitted(name, lambda: network, lambda arrays: graph.run(network, dict(arrays))["outputs"], weights)
     from stages.training.loop import train
 
     return train(
