@@ -161,6 +161,10 @@ def learner_of(
     target, state, smoothing = problem.target, problem.state, recipe.label_smoothing
 
     def loss(outputs: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
+        if outputs.ndim == 3:  # [B, K, C]: members of an ensemble learn apart, each by its own loss
+            members, outputs = outputs.shape[1], outputs.flatten(0, 1)
+            truth = truth.repeat_interleave(members, 0)
+            weight = None if weight is None else weight.repeat_interleave(members)
         found: Tensor = target.loss(state, outputs, truth, weight, label_smoothing=smoothing)
         return found
 
