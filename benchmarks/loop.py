@@ -33,9 +33,7 @@ Splits = dict[str, Arrays]
 def pictures() -> tuple[str, dict[str, object], Problem, Splits, Recipe]:
     """Of the shape of Fashion-MNIST: uint8 [N, 1, 28, 28], ten classes."""
     spec = ArraySpec("encoded.image_0", "image", ("image",), 784, (1, 28, 28), (0.286,), (0.353,))
-    splits = {
-        name: rows(spec, num, 10, seed) for seed, (name, num) in enumerate({"train": 6400, "validation": 640}.items())
-    }
+    splits = splits_of(spec, 3200, 10)
     recipe = Recipe(epochs=2, batch_size=128, learning_rate=0.01, weight_decay=0.1, device="cpu")
     return "convnet", {"channels": [16, 32, 48]}, problem_of(spec, 10), splits, recipe
 
@@ -43,11 +41,16 @@ def pictures() -> tuple[str, dict[str, object], Problem, Splits, Recipe]:
 def table() -> tuple[str, dict[str, object], Problem, Splits, Recipe]:
     """Thirty numbers a row, two classes: so small a net that a step is mostly Python."""
     spec = ArraySpec("encoded.dense", "dense", tuple(f"c{i}" for i in range(30)), 30)
-    splits = {
-        name: rows(spec, num, 2, seed) for seed, (name, num) in enumerate({"train": 25_600, "validation": 2560}.items())
-    }
+    splits = splits_of(spec, 25_600, 2)
     recipe = Recipe(epochs=10, batch_size=256, learning_rate=0.002, weight_decay=0.1, device="cpu")
     return "mlp", {"hidden": [64, 32], "dropout": 0.1}, problem_of(spec, 2), splits, recipe
+
+
+def splits_of(spec: ArraySpec, num_rows: int, classes: int) -> Splits:
+    return {
+        "train": rows(spec, num_rows, classes, 0),
+        "validation": rows(spec, num_rows // 10, classes, 1),
+    }
 
 
 def rows(spec: ArraySpec, num: int, classes: int, seed: int) -> Arrays:

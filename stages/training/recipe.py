@@ -42,9 +42,7 @@ class Recipe(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto is bfloat16 on a GPU
     compile: bool | Literal["auto"] = "auto"  # auto is a GPU's runs that are long enough to pay
-    memory_limit: int | None = Field(
-        default=None, ge=1
-    )  # bytes of both splits; what is more stays in its file; None is half of the memory
+    memory_limit: int | None = Field(default=None, ge=1)  # bytes of the splits that are read; None is half of memory
     threads: int = Field(default=1, ge=1)
     seed: int = Field(default=0, ge=0)
 

@@ -14,7 +14,7 @@ from stages.core.errors import TrainingError
 from stages.training.augment import augment, mix
 from stages.training.augmentation import Augment
 from stages.training.batches import Batch
-from stages.training.optimise import has_batch_norm, shrink
+from stages.training.optimise import decayed_by_step, has_batch_norm, shrink
 from stages.training.recipe import Recipe
 
 COMPILED_STEPS = 2000  # compiling takes half a minute or more, which fewer steps do not win back
@@ -36,6 +36,7 @@ class Learner:
     autocast: torch.dtype | None
     device: torch.device
     weights: list[nn.Parameter]
+    decayed: list[nn.Parameter]  # those that `step` shrinks itself
     whole: bool  # batch normalisation: rows of a batch are not apart
     parts: int
 
@@ -97,8 +98,11 @@ def loss_of(
     learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float, parts: list[Any] | None = None
 ) -> Tensor:
     """A scalar. `parts` is what share of its batch each truth's rows weigh, where they are only some of it."""
-    with torch.autocast(learner.device.type, learner.autocast, enabled=learner.autocast is not None):
+    if learner.autocast is None:
         outputs = learner.network(*arrays)
+    else:
+        with torch.autocast(learner.device.type, learner.autocast):
+            outputs = learner.network(*arrays)
     losses = [learner.loss(outputs.float(), truth, weight) for truth, weight in truths]
     if parts is not None:
         losses = [loss * part for loss, part in zip(losses, parts, strict=True)]
@@ -126,11 +130,14 @@ def too_large(recipe: Recipe, memory: str) -> str:
     )
 
 
+@torch.no_grad()
 def step(learner: Learner, optimizers: list[torch.optim.Optimizer], rate: float) -> None:
     """Move the weights along their gradients, then forget those."""
     recipe = learner.recipe
     if recipe.clip is not None:
         nn.utils.clip_grad_norm_(learner.weights, recipe.clip)
+    if learner.decayed:  # as AdamW shrinks them, before it moves them
+        torch._foreach_mul_(learner.decayed, 1 - rate * recipe.decay)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * group["share"]
@@ -173,7 +180,9 @@ def learner_of(
     called: Callable[..., Tensor] = network
     if recipe.compile is True or (recipe.compile == "auto" and gpu and steps >= COMPILED_STEPS):
         called = torch.compile(network)
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    decayed = decayed_by_step(network, recipe)
     return Learner(
         called, loss, problem.specs, recipe, augment, torch.bfloat16 if short else None, device,
-        [weight for weight in network.parameters() if weight.requires_grad], has_batch_norm(network), recipe.accumulate,
+        weights, decayed, has_batch_norm(network), recipe.accumulate,
     )  # fmt: skip

@@ -42,7 +42,7 @@ def tracking(pipeline: str, environment: Mapping[str, str] = os.environ) -> Iter
 
 @contextmanager
 def dvclive(folder: Path) -> Iterator[Watch]:
-    from dvclive import Live
+    from dvclive import Live  # type: ignore[attr-defined]
 
     # dvc.yaml is ours, and so is the experiment: DVCLive has only the history to keep
     with Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None) as live:
