@@ -48,7 +48,7 @@ def plain(weights: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
 
 
-def decayed_by_step(network: nn.Module, recipe: Recipe) -> list[nn.Parameter]:
+def decayed_by_step(network: nn.Module, recipe: Recipe) -> list[Tensor]:
     """The weights that `step` shrinks, since AdamW here does not; Muon shrinks its own."""
     if recipe.optimizer not in DECOUPLED or not recipe.decay:
         return []

@@ -36,7 +36,7 @@ class Learner:
     autocast: torch.dtype | None
     device: torch.device
     weights: list[nn.Parameter]
-    decayed: list[nn.Parameter]  # those that `step` shrinks itself
+    decayed: list[Tensor]  # those that `step` shrinks itself
     whole: bool  # batch normalisation: rows of a batch are not apart
     parts: int
 
