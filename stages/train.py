@@ -40,11 +40,11 @@ def read_splits(paths: Mapping[str, Path], recipe: Recipe) -> dict[str, Arrays]:
 
 
 def summary(fitted: Fitted, problem: Problem) -> str:
-    from stages.training.live import words
-
     text = f"{fitted.model}, {fitted.num_parameters:,} parameters"
     if not fitted.history:
         return text
+    from stages.training.live import words
+
     last = fitted.history[-1]
     rests = f"; rests on {' and '.join(fitted.depends_on)} too" if fitted.depends_on else ""
     return f"{text}, {int(last['epoch'])} epochs (kept {fitted.best_epoch}): {words(last, problem)}{rests}"

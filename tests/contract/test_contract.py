@@ -89,7 +89,7 @@ def test_yaml_is_read_as_version_1_2(params):
 def test_a_misspelt_key_is_named_with_its_path_and_a_suggestion(params):
     shop = load(params(("epochs: 3", "epoch: 3")), "shop")
     assert mistake(shop, lambda c: c.section("train", Train)).startswith(
-        "shop.train.epoch is not a known key. Did you mean 'epochs'? Allowed: epochs, batch_size, learning_rate"
+        "shop.train.epoch is not a known key. Did you mean 'epochs'? Allowed: epochs, budget_seconds, batch_size"
     )
 
 
