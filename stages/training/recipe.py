@@ -18,7 +18,7 @@ class Recipe(Section):
 
     epochs: int = Field(default=20, ge=1)
     budget_seconds: float | None = Field(default=None, gt=0)  # ends the run, and its schedule, by the clock
-    batch_size: int = Field(default=256, ge=1)
+    batch_size: int = Field(default=256, ge=2)
     accumulate: int = Field(default=1, ge=1)  # parts that a batch is computed in, one after another
 
     optimizer: Literal["adamw", "adam", "sgd", "muon"] = "adamw"
