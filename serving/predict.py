@@ -1,9 +1,10 @@
-"""What the user has in, decisions out: rows, records as of a date, mails or pictures.
+"""What the user has in, decisions out: rows, records as of a date, mails, pictures or sounds.
 
-    python predict.py FILE …                       rows (.csv, .json, .jsonl), mails, pictures
+    python predict.py FILE …                       rows (.csv, .json, .jsonl), mails, pictures, sounds
     python predict.py --records FILE --as-of DATE  raw records: derive.sql makes the rows
 
-Needs onnxruntime and numpy; Pillow for picture files, duckdb where a derive.sql travels along.
+Needs onnxruntime and numpy; Pillow for picture files, soundfile for sounds other than WAV, duckdb where a
+derive.sql travels along.
 """
 
 import argparse
@@ -119,7 +120,7 @@ def currency(contract: Mapping[str, Any]) -> str:
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="predict.py", description="Decisions of the model in this folder.")
-    parser.add_argument("files", nargs="*", type=Path, help="rows (.csv, .json, .jsonl), mails or pictures")
+    parser.add_argument("files", nargs="*", type=Path, help="rows (.csv, .json, .jsonl), mails, pictures, sounds")
     parser.add_argument("--records", type=Path, help="raw records, from which derive.sql makes the rows")
     parser.add_argument("--as-of", type=datetime.fromisoformat, help="the date of the decision, such as 2011-09-01")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")

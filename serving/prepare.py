@@ -42,7 +42,7 @@ def parse(column: Column, value: Any) -> Any:
     """One raw value as its column's Python type, or None where it is missing.
 
     number → float, boolean → bool, timestamp → int (seconds since 1970, UTC), image → uint8
-    array [H, W, C], category, id, text → str. Raises Problem naming the rule that it breaks.
+    array [H, W, C], audio → int16 [samples], category, id, text → str. Raises Problem naming the rule that it breaks.
     """
     parsed = None if is_missing(column, value) else PARSERS[column["type"]](column, value)
     if isinstance(parsed, str) and is_missing(column, parsed):
@@ -58,6 +58,15 @@ def is_missing(column: Column, value: Any) -> bool:
     return isinstance(value, str) and value.strip(SPACE) in column.get("missing", ("",))
 
 
+def parse_audio(column: Column, value: Any) -> np.ndarray:
+    """By `sound.py`, which travels only where a column is audio."""
+    if TYPE_CHECKING or __package__:
+        from serving import sound
+    else:
+        import sound
+    return sound.parse_audio(column, value)
+
+
 PARSERS = {
     "number": parse_number,
     "category": parse_word,
@@ -66,11 +75,15 @@ PARSERS = {
     "timestamp": parse_timestamp,
     "text": parse_text,
     "image": parse_image,
+    "audio": parse_audio,
 }
 
 
 def to_array(column: Column, values: Sequence[Any]) -> np.ndarray:
-    """Parsed values as the graph's input: [N], or [N, H, W, C] for images; missing has a value of its own."""
+    """Parsed values as the graph's input: [N], [N, H, W, C] of images, [N, samples] of sounds.
+
+    Missing has a value of its own.
+    """
     kind = column["type"]
     if kind == "number":
         return np.array([math.nan if value is None else value for value in values], np.float64)
@@ -79,14 +92,19 @@ def to_array(column: Column, values: Sequence[Any]) -> np.ndarray:
     if kind == "timestamp":
         return np.array([NO_TIMESTAMP if value is None else value for value in values], np.int64)
     if kind == "image":
-        shape = (column["height"], column["width"], column["channels"])
-        blank = np.zeros(shape, np.uint8)
-        return (
-            np.stack([blank if value is None else value for value in values])
-            if len(values)
-            else np.zeros((0, *shape), np.uint8)
-        )
+        return stack(values, (column["height"], column["width"], column["channels"]), np.uint8)
+    if kind == "audio":
+        return stack(values, (round(column["rate"] * column["seconds"]),), np.int16)
     return np.array(["" if value is None else value for value in values], object)
+
+
+def stack(values: Sequence[Any], shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """[N, *shape]; black or silent where missing."""
+    stacked = np.zeros((len(values), *shape), dtype)
+    for place, value in enumerate(values):
+        if value is not None:
+            stacked[place] = value
+    return stacked
 
 
 def prepare(

@@ -1,4 +1,4 @@
-"""Files of rows, mails or pictures in, rows as mappings out.
+"""Files of rows, mails, pictures or sounds in, rows as mappings out.
 
 A row that cannot be read has `_problem`; `_source` says where each came from.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+SOUNDS = (".wav", ".ogg", ".oga", ".flac", ".mp3", ".aif", ".aiff")
 AUTO = "auto"
 SAMPLE_CHARS = 64 << 10
 Row = dict[str, Any]
@@ -30,11 +31,13 @@ def read_rows(contract: Mapping[str, Any], path: Path, columns: Sequence[Mapping
     if suffix in (".json", ".jsonl"):
         return read_json(path, columns)
     if suffix in PICTURES:
-        return [read_picture(path, columns)]
+        return [read_medium(path, columns, "image", "a picture")]
+    if suffix in SOUNDS:
+        return [read_medium(path, columns, "audio", "a sound")]
     if contract["reader"]["format"] == "mail":
         return [read_mail_file(path)]
     raise InputError(
-        f"{path}: {suffix or 'a name without ending'} is not understood; give .csv, .json, .jsonl or a picture"
+        f"{path}: {suffix or 'a name without ending'} is not understood; give .csv, .json, .jsonl, a picture or a sound"
     )
 
 
@@ -113,12 +116,12 @@ def read_json(path: Path, columns: Sequence[Mapping[str, Any]]) -> list[Row]:
     return [{"_source": f"{path.name} row {number}", **row} for number, row in enumerate(rows, 1)]
 
 
-def read_picture(path: Path, columns: Sequence[Mapping[str, Any]]) -> Row:
-    images = [column["name"] for column in columns if column["type"] == "image"]
-    if len(images) != 1 or len(columns) != 1:
+def read_medium(path: Path, columns: Sequence[Mapping[str, Any]], kind: str, shown: str) -> Row:
+    """One row of one column, which is the file itself."""
+    if len(columns) != 1 or columns[0]["type"] != kind:
         wanted = ", ".join(f"{column['name']} ({column['type']})" for column in columns)
-        raise InputError(f"{path} is a picture, and this model wants {wanted}; give rows as CSV or JSON")
-    return {"_source": str(path), images[0]: path.read_bytes()}
+        raise InputError(f"{path} is {shown}, and this model wants {wanted}; give rows as CSV or JSON")
+    return {"_source": str(path), columns[0]["name"]: path.read_bytes()}
 
 
 def read_mail_file(path: Path) -> Row:

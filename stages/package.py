@@ -27,6 +27,7 @@ from stages.training.features import problem_of
 
 SERVING = Path(serving.__file__).parent
 MEASURED = ("latency.json",)  # marked in the manifest; left out when two builds are compared
+BYTES = {"image": "pixels", "audio": "samples"}  # what serving/picture.py and sound.py call them
 FORMAT = 1
 
 
@@ -75,14 +76,16 @@ def golden_rows(table: pa.Table, contract: Contract, count: int) -> pa.Table:
     return pa.concat_tables([rows, pa.table(blank, schema=rows.schema)]).combine_chunks()
 
 
-def to_json_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Rows as JSON can hold them: times in ISO 8601, pixels in base64."""
-    return [{name: to_json_value(value) for name, value in row.items()} for row in table.to_pylist()]
+def to_json_rows(table: pa.Table, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows as JSON can hold them: times in ISO 8601, pixels and samples in base64."""
+    return [
+        {name: to_json_value(value, columns[name].type) for name, value in row.items()} for row in table.to_pylist()
+    ]
 
 
-def to_json_value(value: Any) -> Any:
+def to_json_value(value: Any, kind: str) -> Any:
     if isinstance(value, bytes):
-        return {"pixels": base64.b64encode(value).decode()}
+        return {BYTES[kind]: base64.b64encode(value).decode()}
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
@@ -105,6 +108,9 @@ def copy_serving(out: Path, contract: Contract) -> None:
         names.append("mail.py")
     if any(column.type == "image" for column in contract.input_columns.values()):
         packages.append("pillow")
+    if any(column.type == "audio" for column in contract.input_columns.values()):
+        packages.append("soundfile")
+        names += ["sound.py", "wav.py"]
     if contract.get("examples").get("derive"):
         packages.append("duckdb")
         names.append("derive.py")
@@ -154,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(job.out / "contract.json", describe(contract, problem, decide))
         with job["validation"].open("rb") as file:
             rows = golden_rows(pq.read_table(file), contract, section.golden_rows)
-        write_json(job.out / "golden" / "inputs.json", to_json_rows(rows))
+        write_json(job.out / "golden" / "inputs.json", to_json_rows(rows, contract.input_columns))
         write_json(
             job.out / "golden" / "outputs.json", golden_outputs(model.read_bytes(), rows, contract, section.tolerance)
         )

@@ -13,8 +13,8 @@ from onnx.compose import add_prefix, merge_models
 
 OPSET, ML_OPSET, MICROSOFT_OPSET, IR_VERSION = 20, 4, 1, 10
 FLOAT, DOUBLE, INT64, BOOL = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.BOOL
-UINT8, STRING, UINT32 = TensorProto.UINT8, TensorProto.STRING, TensorProto.UINT32
-DTYPES = {"float32": FLOAT, "float64": DOUBLE, "int64": INT64, "uint8": UINT8, "string": STRING}
+UINT8, STRING, UINT32, INT16 = TensorProto.UINT8, TensorProto.STRING, TensorProto.UINT32, TensorProto.INT16
+DTYPES = {"float32": FLOAT, "float64": DOUBLE, "int64": INT64, "int16": INT16, "uint8": UINT8, "string": STRING}
 END = 2**31
 
 

@@ -129,10 +129,10 @@ def column_score(column: Any, values: pa.Array, labels: np.ndarray) -> float:
     """Balanced accuracy of the best guess from one column alone, learned on every other row, tried on the rest.
 
     Two ways to guess are tried: the commonest label of each value (of quantile bins where there
-    are many values), and, for ordered values and two classes, one threshold. Text and images are
-    not tried. The rows are in no order.
+    are many values), and, for ordered values and two classes, one threshold. Text, images and
+    sounds are not tried. The rows are in no order.
     """
-    if column.type in ("text", "image", "id") or len(labels) < MIN_ROWS:
+    if column.type in ("text", "image", "audio", "id") or len(labels) < MIN_ROWS:
         return 0.0
     if column.type == "category":
         return by_value(codes_of(values), labels)
@@ -150,7 +150,7 @@ def number_score(column: Any, values: pa.Array, labels: np.ndarray) -> float:
     Ranks, so that a few huge values decide nothing. Guessed are the mean of each value, of quantile bins, and,
     for ordered values, what lies on the line between the two nearest known rows: that finds any formula.
     """
-    if column.type in ("text", "image", "id") or len(labels) < MIN_ROWS:
+    if column.type in ("text", "image", "audio", "id") or len(labels) < MIN_ROWS:
         return 0.0
     if column.type == "category":
         return by_mean(codes_of(values), labels)

@@ -128,7 +128,7 @@ def listed(
 def show(column: Any, value: Any) -> Any:
     if value is None or is_personal(column):
         return shown(column, value)
-    if column.type == "image":
+    if column.type in ("image", "audio"):
         return f"{len(value)} bytes"
     text = str(value)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -1,6 +1,7 @@
 """Declarations, with raw values as files have them: one case or more for each type of column and option."""
 
 import io
+import struct
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -23,6 +24,24 @@ def picture(level: int, kind: str = "PNG", mode: str = "L") -> bytes:
     file = io.BytesIO()
     pixels = (np.arange(6 * 5) * 7 + level) % 256
     Image.fromarray(pixels.astype(np.uint8).reshape(6, 5)).convert(mode).save(file, kind)
+    return file.getvalue()
+
+
+def tone(hz: float, seconds: float = 0.1, level: float = 0.5, rate: int = 8000, channels: int = 1) -> bytes:
+    """A sine as a WAV file of 16 bits."""
+    wave = level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+    data = np.repeat(np.rint(wave * 32767).astype("<i2"), channels).tobytes()
+    form = struct.pack("<HHIIHH", 1, channels, rate, rate * 2 * channels, 2 * channels, 16)
+    body = b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def compressed(kind: str, rate: int = 11025) -> bytes:
+    import soundfile
+
+    file = io.BytesIO()
+    noise = np.random.default_rng(3).normal(0, 0.1, (rate // 8, 2))
+    soundfile.write(file, noise, rate, format=kind)
     return file.getvalue()
 
 
@@ -110,5 +129,20 @@ CASES = {
         {"type": "image", "height": 6, "width": 5, "required": True},
         [picture(1), picture(2, "GIF"), None],
         [picture(9)],
+    ),
+    "audio": Case(
+        {"type": "audio", "rate": 4000, "seconds": 0.1},
+        [
+            tone(440), tone(1000, 0.03), tone(300, 0.2, 1.0, 44100, 2), tone(0), compressed("OGG"), compressed("FLAC"),
+            tone(440)[:60], compressed("OGG")[:-9], tone(440, 0.0), tone(440, channels=0), b"no sound", b"", None,
+        ],
+        [tone(1900, 0.1, 1.0), tone(55, 3.0)],
+        {"bands": 6, "low_hz": 100},
+    ),
+    "audio, trimmed and normalised": Case(
+        {"type": "audio", "rate": 8000, "seconds": 0.25, "trim": True, "fill": "repeat", "required": True},
+        [tone(440), tone(600, 0.5, 0.01), tone(0), compressed("FLAC"), None],
+        [tone(3000, 0.1, 1.0)],
+        {"normalize": "recording", "bands": 100, "high_hz": 3400},
     ),
 }  # fmt: skip

@@ -59,7 +59,7 @@ def holds(encoder: Encoder, arrays: dict[str, np.ndarray], num_rows: int) -> Non
             assert array.shape[1:] == (spec.size,)
             assert len(spec.columns) == spec.size
             assert np.isfinite(array).all()
-        elif spec.kind == "image":
+        elif spec.kind in ("image", "wave"):
             assert array.shape[1:] == spec.shape
             assert int(np.prod(spec.shape)) == spec.size
         else:

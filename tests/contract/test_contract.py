@@ -176,13 +176,13 @@ def test_an_unknown_pipeline_is_refused_with_a_suggestion(params):
         (
             "{type: id, required: true}",
             "{type: ident}",
-            "shop.columns.customer.type is 'ident'; expected one of boolean, category, id,",
+            "shop.columns.customer.type is 'ident'; expected one of audio, boolean, category, id,",
         ),
-        ("{type: id, required: true}", "{type: [id]}", "shop.columns.customer.type is ['id']; expected one of boolean"),
+        ("{type: id, required: true}", "{type: [id]}", "shop.columns.customer.type is ['id']; expected one of audio, boolean"),
         (
             "{type: id, required: true}",
             "id",
-            "shop.columns.customer is 'id'; expected a mapping with a type: {type: boolean | ",
+            "shop.columns.customer is 'id'; expected a mapping with a type: {type: audio | boolean | ",
         ),
         ("min: 0", "minn: 0", "shop.columns.units.minn is not a known key. Did you mean 'min'?"),
         ("min: 0", "min: low", "shop.columns.units.min is 'low'; expected a valid number"),
@@ -256,9 +256,9 @@ def test_derived_examples_have_columns_of_their_own(params):
 
 
 def test_modules_of_a_seam_are_found_by_looking():
-    assert seam("columns") == ["boolean", "category", "id", "image", "number", "text", "timestamp"]
+    assert seam("columns") == ["audio", "boolean", "category", "id", "image", "number", "text", "timestamp"]
     assert choose("columns", "id", "x").__name__ == "stages.columns.id"
-    with pytest.raises(ContractError, match="x is '_parse'; expected one of boolean"):
+    with pytest.raises(ContractError, match="x is '_parse'; expected one of audio, boolean"):
         choose("columns", "_parse", "x")
     with pytest.raises(ContractError, match="expected one of"):
         choose("columns", "../core/cli", "x")
