@@ -21,7 +21,7 @@ else:
 
 Column = Mapping[str, Any]
 OGG, OGG_LAST_PAGE = b"OggS", 4
-MARKS = (OGG, b"fLaC", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM")  # what libsndfile is trusted with
+MARKS = (OGG, b"fLaC", b"ID3", b"FORM")  # what libsndfile is trusted with, and bare MP3
 MAX_PHASES = 2000  # of the ratio of two rates; past it the nearest such ratio is taken, off by 0.1% at most
 ZERO_CROSSINGS, BETA = 16, 8.6  # of the Kaiser-windowed sinc: aliases are 80 dB down
 TRIM_FRAME_SECONDS, TRIM_DECIBELS = 0.02, 40.0
@@ -68,7 +68,8 @@ def decode_audio(column: Column, content: bytes) -> np.ndarray:
 
 def read_other(content: bytes) -> tuple[np.ndarray, int]:
     """float32 [frames] and the rate, by libsndfile. Raises BrokenSound."""
-    if not content.startswith(MARKS):
+    is_mp3 = content[:1] == b"\xff" and content[1:2] >= b"\xe0"  # eleven bits that begin a frame
+    if not content.startswith(MARKS) and not is_mp3:
         raise BrokenSound(f"is no WAV, Ogg, FLAC, MP3 or AIFF sound: {len(content):,} bytes, {content[:4]!r} first")
     if content.startswith(OGG):
         require_last_page(content)

@@ -13,6 +13,8 @@ def fitted(declared: dict[str, Any], train: list[Any], **features: Any) -> tuple
     """An encoder of one column `c`, fitted on typed values; and the column and Arrow type."""
     columns = {"c": declare("t.columns.c", declared)}
     kinds = {"number": pa.float64(), "boolean": pa.bool_(), "timestamp": pa.timestamp("us"), "image": pa.binary(12)}
+    if declared["type"] == "audio":
+        kinds["audio"] = pa.binary(2 * round(declared["rate"] * declared["seconds"]))
     kind = kinds.get(declared["type"], pa.string())
     options = feature_options(columns, {}, {"c": features}, "t.features")
     return fit(columns, options, pa.table({"c": pa.array(train, kind)})), columns, kind

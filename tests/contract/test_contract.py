@@ -178,7 +178,11 @@ def test_an_unknown_pipeline_is_refused_with_a_suggestion(params):
             "{type: ident}",
             "shop.columns.customer.type is 'ident'; expected one of audio, boolean, category, id,",
         ),
-        ("{type: id, required: true}", "{type: [id]}", "shop.columns.customer.type is ['id']; expected one of audio, boolean"),
+        (
+            "{type: id, required: true}",
+            "{type: [id]}",
+            "shop.columns.customer.type is ['id']; expected one of audio, boolean",
+        ),
         (
             "{type: id, required: true}",
             "id",
