@@ -16,10 +16,10 @@ import numpy as np
 
 from stages.contract import load
 from stages.core import cli
-from stages.core.errors import ContractError
+from stages.core.errors import ContractError, IngotError
 from stages.core.files import read_json, write_text
 from stages.core.problem import Problem
-from stages.core.tensors import map_tensors
+from stages.core.tensors import read_tensors
 from stages.training import Arrays, Recipe, Train, options_of
 from stages.training.features import problem_of
 
@@ -109,22 +109,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, help="default: data/features/<pipeline>")
     parser.add_argument("--out", type=Path, help="the plot; default: data/.run/<pipeline>.rates.svg")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--status", type=Path, default=Path("data/.run"))
     arguments = parser.parse_args(argv)
     pipeline = arguments.pipeline
-    with cli.reporting("find_rate", pipeline, Path("data/.run") / f"{pipeline}.find_rate.json"):
-        contract = load(arguments.params, pipeline)
+    with cli.reporting("find_rate", pipeline, arguments.status / f"{pipeline}.find_rate.json") as told:
+        contract = told.contract = load(arguments.params, pipeline)
         section = contract.section("train", Train)
         module, options = options_of(section.model, section.options, f"{pipeline}.train")
         if not hasattr(module, "build"):
             raise ContractError(f"{pipeline}.train.model is {section.model!r}, which is not fitted by a learning rate")
         folder = arguments.features or Path("data/features") / pipeline
+        if not (folder / "features.json").exists():
+            raise IngotError(f"{folder / 'features.json'} does not exist. Run `dvc repro features@{pipeline}` first.")
         problem = problem_of(read_json(folder / "features.json"), contract)
-        curve = search(module.build, options, problem, map_tensors(folder / "train.safetensors"), section.recipe)
-        out = arguments.out or Path("data/.run") / f"{pipeline}.rates.svg"
+        curve = search(module.build, options, problem, read_tensors(folder / "train.safetensors"), section.recipe)
+        out = arguments.out or arguments.status / f"{pipeline}.rates.svg"
         write_text(out, plot(curve, f"{pipeline}, {section.model}"))
-        print(
-            f"{table(curve)}\nplot: {out}\ntry train.learning_rate: {suggestion(curve)} (now {section.learning_rate})"
-        )
+        print(f"{table(curve)}\nplot: {out}")
+        print(f"try train.learning_rate: {suggestion(curve)} (now {section.learning_rate})")
 
 
 if __name__ == "__main__":
