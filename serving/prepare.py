@@ -18,6 +18,7 @@ if TYPE_CHECKING or __package__:  # in a bundle the files stand side by side, an
         Column,
         Problem,
         parse_boolean,
+        parse_items,
         parse_number,
         parse_text,
         parse_timestamp,
@@ -31,6 +32,7 @@ else:
         Column,
         Problem,
         parse_boolean,
+        parse_items,
         parse_number,
         parse_text,
         parse_timestamp,
@@ -42,7 +44,8 @@ def parse(column: Column, value: Any) -> Any:
     """One raw value as its column's Python type, or None where it is missing.
 
     number → float, boolean → bool, timestamp → int (seconds since 1970, UTC), image → uint8
-    array [H, W, C], audio → int16 [samples], category, id, text → str. Raises Problem naming the rule that it breaks.
+    array [H, W, C], audio → int16 [samples], category, id, text → str, items → list of str. Raises Problem naming
+    the rule that it breaks.
     """
     parsed = None if is_missing(column, value) else PARSERS[column["type"]](column, value)
     if isinstance(parsed, str) and is_missing(column, parsed):
@@ -71,6 +74,7 @@ PARSERS = {
     "number": parse_number,
     "category": parse_word,
     "id": parse_word,
+    "items": parse_items,
     "boolean": parse_boolean,
     "timestamp": parse_timestamp,
     "text": parse_text,
@@ -80,9 +84,9 @@ PARSERS = {
 
 
 def to_array(column: Column, values: Sequence[Any]) -> np.ndarray:
-    """Parsed values as the graph's input: [N], [N, H, W, C] of images, [N, samples] of sounds.
+    """Parsed values as the graph's input: [N], [N, H, W, C] of images, [N, samples] of sounds, [N, W] of items.
 
-    Missing has a value of its own.
+    Missing has a value of its own; of items it is an empty list, and "" stands behind the last of each.
     """
     kind = column["type"]
     if kind == "number":
@@ -95,6 +99,8 @@ def to_array(column: Column, values: Sequence[Any]) -> np.ndarray:
         return stack(values, (column["height"], column["width"], column["channels"]), np.uint8)
     if kind == "audio":
         return stack(values, (round(column["rate"] * column["seconds"]),), np.int16)
+    if kind == "items":
+        return to_matrix([value or [] for value in values])
     return np.array(["" if value is None else value for value in values], object)
 
 
@@ -105,6 +111,14 @@ def stack(values: Sequence[Any], shape: tuple[int, ...], dtype: type) -> np.ndar
         if value is not None:
             stacked[place] = value
     return stacked
+
+
+def to_matrix(lists: Sequence[Sequence[str]]) -> np.ndarray:
+    """Lists of words as object (str) [N, W]; W is the longest one's length, and at least 1."""
+    matrix = np.full((len(lists), max([1, *map(len, lists)])), "", object)
+    for row, words in enumerate(lists):
+        matrix[row, : len(words)] = words
+    return matrix
 
 
 def prepare(

@@ -1,13 +1,14 @@
-"""One raw value and its column in; a number, word, truth, time or text out, or the rule that it breaks.
+"""One raw value and its column in; a number, word, list of ids, truth, time or text out, or the rule that it breaks.
 
 This file cleans the training data and travels in every bundle, so both see the same values.
 """
 
 import functools
+import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -174,6 +175,43 @@ def parse_text(column: Column, value: Any) -> str:
         text = re.sub(column["remove"], "", text)
     text = text.strip(SPACE)
     return text[: column["max_chars"]].rstrip(SPACE)
+
+
+@discreet
+def parse_items(column: Column, value: Any) -> list[str]:
+    """Ids of a list, of text with the column's `separator`, or of a JSON list; where there are too many, the last.
+
+    An id that is missing is left out. Of a set each stays once, where it stood last.
+    """
+    entries = to_entries(column, value)
+    missing = ("", *column.get("missing", ()))
+    words = [parse_word(column, entry) for entry in entries if not is_absent(entry, missing)]
+    words = [word for word in words if word not in missing]
+    if column.get("order") == "set":
+        words = list(dict.fromkeys(reversed(words)))[::-1]
+    return words[-column["max_items"] :]
+
+
+def to_entries(column: Column, value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple, np.ndarray)):
+        entries = list(value)
+    elif isinstance(value, str) and column.get("separator"):
+        entries = list(value.split(column["separator"]))
+    else:
+        try:
+            entries = json.loads(value) if isinstance(value, str) else None
+        except (ValueError, RecursionError):
+            entries = None
+    if not isinstance(entries, list) or any(isinstance(entry, (list, tuple, dict, np.ndarray)) for entry in entries):
+        hint = "" if column.get("separator") else "; text needs a separator, or to be a JSON list"
+        raise Problem("items", f'{column["name"]} "{shorten(value)}" is not a list of ids{hint}')
+    return entries
+
+
+def is_absent(entry: Any, missing: Sequence[str]) -> bool:
+    if entry is None or (isinstance(entry, float) and math.isnan(entry)):
+        return True
+    return isinstance(entry, str) and entry.strip(SPACE) in missing
 
 
 def encodable(text: str) -> str:

@@ -30,7 +30,7 @@ from stages.training.features import problem_of
 from stages.training.fitted import write_fitted
 from stages.training.scoring import Scoring, scoring_of
 
-BASELINES = ("prior", "linear", "svm", "hog", "boosting")
+BASELINES = ("prior", "linear", "svm", "hog", "boosting", "popularity", "itemknn", "ease")
 MIN_SLICE_ROWS = 30
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
 MODEL, CONSTANT = "model", "constant answer"

@@ -20,6 +20,7 @@ ONLY_IN = {
     "torch": [
         "stages/training/",
         "stages/models/_",
+        "stages/models/factorization.py",
         "stages/models/mlp.py",
         "stages/models/bag.py",
         "stages/models/convnet.py",

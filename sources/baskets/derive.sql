@@ -53,6 +53,8 @@ select
     tenure_days::double as tenure_days,
     orders::double as orders,
     past_items,
+    -- The season moves: what was learnt 30 days before counts twice what was learnt 60 days before.
+    power(0.5, (epoch(timestamp '2012-01-01') - epoch($as_of::timestamp)) / 86400 / 30) as weight,
     coalesce(next_items, if(recency_days <= 30, [], null)) as next_items
 from past join items using (CustomerID)
 order by CustomerID

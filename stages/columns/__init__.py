@@ -67,9 +67,19 @@ def feature_options(
     return options
 
 
-def fit(columns: Mapping[str, Any], options: Mapping[str, Section], train: pa.Table) -> Encoder:
-    """Fit every column on the training rows, and draw the graph that encodes any row."""
+def fit(
+    columns: Mapping[str, Any],
+    options: Mapping[str, Section],
+    train: pa.Table,
+    vocabularies: Mapping[str, list[str]] | None = None,
+) -> Encoder:
+    """Fit every column on the training rows, and draw the graph that encodes any row.
+
+    `vocabularies` settles those of some columns: that of a history is the catalogue of what is ranked.
+    """
     state = {name: module_of(column).fit(column, options[name], chunk(train, name)) for name, column in columns.items()}
+    for name, vocabulary in (vocabularies or {}).items():
+        state[name] = {**state[name], "vocabulary": vocabulary}
     model, specs = draw(columns, options, state)
     return Encoder(model, specs, state)
 
@@ -83,7 +93,9 @@ def draw(
     graph = Graph()
     pieces: list[ArraySpec] = []
     for name, column in columns.items():
-        graph.input(name, *module_of(column).input_shape(column))
+        dtype, dims = module_of(column).input_shape(column)
+        # rows are as many for all columns; any other length that is not fixed is the column's own
+        graph.input(name, dtype, [dim if dim == "N" or isinstance(dim, int) else f"{name}.{dim}" for dim in dims])
         pieces += module_of(column).nodes(graph, name, options[name], state[name])
     dense = [piece for piece in pieces if piece.kind == "dense"]
     others = [piece for piece in pieces if piece.kind != "dense"]

@@ -12,7 +12,8 @@ def assemble(
     encode: onnx.ModelProto, network: bytes, decide: onnx.ModelProto, metadata: Mapping[str, str]
 ) -> onnx.ModelProto:
     """`model.onnx`. Names inside say where a node comes from: "net/" the network, "decide/" the decision."""
-    raw = join(encode, onnx.ModelProto.FromString(network), "net/")
+    wanted = {value.name for value in decide.graph.input} - {"outputs"}  # a ranking masks what its history holds
+    raw = join(encode, onnx.ModelProto.FromString(network), "net/", keep=wanted)
     whole = join(raw, decide, "decide/")
     whole.graph.name = "model"
     whole.producer_name, whole.producer_version = "ingot", ""

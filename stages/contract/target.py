@@ -15,6 +15,7 @@ OF_TYPE = {  # keys that only one type of target has
     "history": "ranking",
     "top": "ranking",
     "seen": "ranking",
+    "min_count": "ranking",
 }
 
 
@@ -31,7 +32,8 @@ class Target(Section):
     `interval` is the share of true values that the predicted interval is to hold.
 
     ranking: `column` holds the next items of a row, `history` its past ones. The `top` best are answered; items of
-    the history are never among them where `seen` is `mask`.
+    the history are never among them where `seen` is `mask`, and then only new ones count as next. What stands in at
+    least `min_count` training rows, past or next, is the catalogue: it can be answered, and is the history's vocabulary.
     """
 
     column: str
@@ -45,6 +47,7 @@ class Target(Section):
     history: str | None = None
     top: int = Field(default=20, ge=1, le=1000)
     seen: Literal["mask", "keep"] = "mask"
+    min_count: int = Field(default=1, ge=1)
 
     @property
     def columns(self) -> list[str]:

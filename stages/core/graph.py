@@ -3,7 +3,7 @@
 Only operators that a stock onnxruntime loads with nothing registered. Values are tensor names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,10 +83,12 @@ class Graph:
         return model
 
 
-def join(first: onnx.ModelProto, second: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
+def join(
+    first: onnx.ModelProto, second: onnx.ModelProto, prefix: str, *, keep: Collection[str] = ()
+) -> onnx.ModelProto:
     """Feed outputs of `first` into the equally named inputs of `second`, whose insides get `prefix`.
 
-    Outputs of `first` that `second` does not take are dropped.
+    Of the outputs of `first` only those named in `keep` stay outputs.
     """
     first, second = onnx.ModelProto.FromString(first.SerializeToString()), strip(second)
     taken = {value.name for value in second.graph.input}
@@ -94,6 +96,7 @@ def join(first: onnx.ModelProto, second: onnx.ModelProto, prefix: str) -> onnx.M
     unify_opsets(first, second)
     pairs = [(value.name, prefix + value.name) for value in first.graph.output if value.name in taken]
     merged = merge_models(first, second, io_map=pairs, outputs=[value.name for value in second.graph.output])
+    merged.graph.output.extend(value for value in first.graph.output if value.name in keep)
     merged.ir_version = IR_VERSION
     versions = {opset.domain: opset.version for opset in merged.opset_import}
     del merged.opset_import[:]  # merge_models leaves duplicates, and the quantiser then fails

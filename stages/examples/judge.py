@@ -32,6 +32,8 @@ QUANTILES = {
 def judge(parts: Mapping[str, pa.Table], contract: Contract, settings: Any) -> list[str]:
     """Reasons to refuse these examples; empty where there is none."""
     target, is_number, reasons = contract.target.column, has_numbers(contract), []
+    if contract.target.type == "ranking":
+        return without_items(parts, target) + empty_columns(parts["train"], contract)
     noun, many = ("value", "values") if is_number else ("class", "classes")
     for name, part in parts.items():
         found = len(pc.unique(part.column(target)))
@@ -53,6 +55,28 @@ def judge(parts: Mapping[str, pa.Table], contract: Contract, settings: Any) -> l
     return columns_apart(train, contract, settings)
 
 
+def without_items(parts: Mapping[str, pa.Table], target: str) -> list[str]:
+    """Reasons against parts in which no row has a next item."""
+    return [
+        f"{name} has {part.num_rows:,} rows, and none of them has an item in {target}; there is nothing to rank"
+        for name, part in parts.items()
+        if not items_of(part, target)
+    ]
+
+
+def empty_columns(train: pa.Table, contract: Contract) -> list[str]:
+    return [
+        f"{name} has no value in any training row; take it out of the columns, or mend its source"
+        for name in contract.input_columns
+        if train.column(name).null_count == train.num_rows
+    ]
+
+
+def items_of(part: pa.Table, target: str) -> int:
+    """How many items all rows have together."""
+    return pc.sum(pc.list_value_length(part.column(target))).as_py() or 0
+
+
 def has_numbers(contract: Contract) -> bool:
     """Whether labels are numbers: a number as the target, or the share of a class."""
     return contract.target.type == "number" or contract.target.soft is not None
@@ -65,9 +89,9 @@ def columns_apart(train: pa.Table, contract: Contract, settings: Any) -> list[st
     order = np.random.default_rng(0).permutation(train.num_rows)[:MAX_ROWS]
     tried = train.take(pa.array(order))
     labels = ranks(chunk(tried, target)) if is_number else codes_of(chunk(tried, target))
+    reasons += empty_columns(train, contract)
     for name, column in contract.input_columns.items():
         if train.column(name).null_count == train.num_rows:
-            reasons.append(f"{name} has no value in any training row; take it out of the columns, or mend its source")
             continue
         score = (number_score if is_number else column_score)(column, chunk(tried, name), labels)
         if score > settings.max_column_score:
@@ -85,6 +109,9 @@ def describe(part: pa.Table, contract: Contract) -> dict[str, Any]:
     A personal target's classes are numbered, and of its numbers only the mean is told: a quantile is somebody's own.
     """
     values = part.column(contract.target.column)
+    if contract.target.type == "ranking":
+        filled = pc.sum(pc.greater(pc.list_value_length(values), 0)).as_py() or 0
+        return {"rows": part.num_rows, "with_items": filled, "items": items_of(part, contract.target.column)}
     if not has_numbers(contract):
         return {"rows": part.num_rows, "classes": classes_of(part, contract)}
     if not part.num_rows:

@@ -184,10 +184,22 @@ def check_target(contract: Contract, path: str) -> None:
             f"{path}.target.column {target.column!r} is a {column.type}; a {target.type} target needs a column of type "
             f"{' or '.join(TARGETS[target.type])}.{hint}"
         )
+    if target.history is not None:
+        check_history(contract, path)
     values = getattr(column, "values", None)
     if target.positive is not None and values and target.positive not in values:
         hint = suggest(target.positive, values)
         raise ContractError(f"{path}.target.positive is {target.positive!r}.{hint} Declared: {', '.join(values)}")
+
+
+def check_history(contract: Contract, path: str) -> None:
+    history = contract.target.history
+    found = contract.example_columns[history]
+    if found.type != "items" or history not in contract.input_columns:
+        what = f"a {found.type}" if found.type != "items" else "the target itself, or input: false"
+        raise ContractError(
+            f"{path}.target.history is {history!r}, which is {what}; expected an items column that models see"
+        )
 
 
 def check_split(section: Section, columns: Any, path: str) -> None:

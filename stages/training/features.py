@@ -14,6 +14,7 @@ from stages.columns import Encoder, encode, feature_options, fit
 from stages.contract import Contract
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
+from stages.core.errors import ContractError
 from stages.core.problem import Problem
 from stages.targets import target_module
 
@@ -36,14 +37,24 @@ class Fit:
 def options(contract: Contract) -> dict[str, Section]:
     """Each input column's typed options. Raises ContractError for what is wrong in the section."""
     path = f"{contract.pipeline}.features"
-    section = contract.section("features", Features)
+    section, history = contract.section("features", Features), contract.target.history
+    if given := {"min_count", "max_values"} & set(section.by_column.get(history or "", {})):
+        raise ContractError(
+            f"{path}.by_column.{history}.{min(given)}: the vocabulary of a target's history is the catalogue. "
+            "Declare examples.target.min_count instead"
+        )
     return feature_options(contract.input_columns, section.by_type, section.by_column, path)
 
 
 def fit_features(train: pa.Table, contract: Contract) -> Fit:
     target = contract.target
-    encoder = fit(contract.input_columns, options(contract), train)
-    return Fit(encoder, target_module(target).fit(target, train))
+    state = target_module(target).fit(target, train)
+    if target.history is None:
+        return Fit(fit(contract.input_columns, options(contract), train), state)
+    # the history's vocabulary is the catalogue: so all that can be answered can be masked
+    encoder = fit(contract.input_columns, options(contract), train, {target.history: state["catalogue"]})
+    (spec,) = (spec for spec in encoder.specs if spec.columns == (target.history,))
+    return Fit(encoder, {**state, "array": spec.name})
 
 
 def arrays_of(table: pa.Table, fitted: Fit, contract: Contract) -> dict[str, np.ndarray]:

@@ -120,6 +120,25 @@ CASES = {
         [datetime(1, 1, 1)],
     ),
     "timestamp, dates": Case({"type": "timestamp"}, [date(2020, 2, 29), None, date.max], [date.min]),
+    "items": Case(
+        {"type": "items"},
+        [["a", "b", "a"], ["c"], [], None, [" a ", "", None, "NA"], ["e\u0301", "é", "日本", "a\0b", "👍🏽"]],
+        [["mauve", "x" * 5000], ["z"] * 400],
+    ),
+    "items, text": Case(
+        {"type": "items", "separator": "|", "max_items": 3, "pattern": "[A-Za-z0-9 ]*"},
+        ["a|b|c|d", " a | b", "", "NA", "|||", None, "é|a", "a|NA|b", "a"],
+        ["q|" * 50],
+    ),
+    "items, a set in JSON": Case(
+        {"type": "items", "order": "set", "required": True},
+        ['["b", "a", "b"]', "[17850, 17850.0, 3.5, true, null]", "[]", "", None, "a", '{"a": 1}', '[["a"]]', "[1"],
+        ['["z"]'],
+    ),
+    "items, numbers in no order": Case(
+        {"type": "items", "max_items": 2}, [[1, 2, 3], [2, 2], [None, 7], None], [[2**62]], {"kind": "set", "min_count": 2}
+    ),
+    "items, few": Case({"type": "items"}, [["a", "b"], ["a"], ["c", "a"]], [["c"]], {"max_values": 1}),
     "image": Case(
         {"type": "image", "height": 3, "width": 4, "channels": 1},
         [picture(0), picture(90, "JPEG"), picture(3, "PNG", "RGB"), picture(0)[:60], b"no picture", b"", None],

@@ -150,6 +150,9 @@ def test_fitted_state_survives_json(case):
 def test_a_slice_of_a_table_gives_the_arrays_of_its_rows(case):
     table, columns = typed(case, case.train), columns_of(case)
     whole, part = inputs(columns, table)["c"], inputs(columns, table.slice(1, table.num_rows - 1))["c"]
+    if case.declared["type"] == "items":  # as wide as the longest of its own lists
+        assert (whole[1:, part.shape[1] :] == "").all()
+        whole = whole[:, : part.shape[1]]
     np.testing.assert_array_equal(part, whole[1:])
     column, values = columns["c"], table.column("c").combine_chunks()
     np.testing.assert_array_equal(module_of(column).array(column, values.slice(1)), whole[1:])
