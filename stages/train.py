@@ -77,16 +77,14 @@ def write_chosen(out: Path, chosen: auto.Chosen) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     with cli.job("train", "train", "validation", "features", argv=argv) as job:
-        section = auto.declared(job.contract)
+        pipeline, section = job.contract.pipeline, auto.declared(job.contract)
         problem = problem_of(read_json(job["features"]), job.contract)
         hashes = store.file_hashes(job.inputs.values())
         key = store.key(section.model_dump(), hashes, code=CODE)
         splits = read_splits({name: job[name] for name in ("train", "validation")}, section)
         if isinstance(section, auto.Auto):
-            chosen = auto.fit_best(
-                section, problem, splits, hashes,
-                say=lambda text: cli.progress(f"train {job.contract.pipeline}: {text}"),
-            )  # fmt: skip
+            bench = auto.Bench(problem, splits, hashes, store.Store())
+            chosen = auto.fit_best(section, bench, say=lambda text: cli.progress(f"train {pipeline}: {text}"))
             about = write_chosen(job.out, chosen)
         else:
             about = train_one(section, problem, splits, job, key)

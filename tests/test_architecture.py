@@ -10,9 +10,9 @@ from stages.contract import STAGES
 ROOT = Path(__file__).parent.parent
 SEAMS = {"columns", "models", "targets", "training", "compression", "statistics", "duplicates"}
 SHARED = {"contract", "core"}
-# A tool that a person runs beside the stages: it drafts for all of them, so it may ask any of them. `contract` calls
-# it as a command, and only there; nothing else knows it.
-TOOLS = {"draft"}
+# Tools that a person runs beside the stages may ask any of them: `draft` writes their sections, `tune` searches train's
+# settings. `contract` calls `draft` as a command, and only there; nothing else knows them.
+TOOLS = {"draft", "tune"}
 LENDS_TOOLS = {"stages/contract/__main__.py"}
 ONLY_IN = {
     "prefect": ["flows/"],
@@ -106,6 +106,8 @@ def test_every_file_keeps_the_rules() -> None:
         ("stages/clean/rows.py", "from stages.draft import draft"),
         ("stages/contract/loader.py", "from stages.draft import draft"),
         ("stages/draft/guess.py", "import torch"),
+        ("stages/train.py", "from stages.tune.study import Search"),
+        ("stages/tune/study.py", "import torch"),
     ],
 )
 def test_a_planted_fault_is_found(path: str, text: str) -> None:

@@ -29,6 +29,7 @@ STAGES = (
     "assay",
     "package",
 )
+OPTIONAL = ("tune",)  # sections of tools beside the stages
 SECTIONS = (*STAGES[:2], "columns", *STAGES[2:8], "decide", *STAGES[8:])
 MAX_PARAMS_BYTES = 1 << 20
 HANDED_OUT: set[str] = set()  # written here, read by that test alone
@@ -222,9 +223,9 @@ def load(path: Path, pipeline: str) -> Contract:
         )
     raw = content[pipeline]
     for name in raw:
-        if name not in SECTIONS:
+        if name not in (known_sections := (*SECTIONS, *OPTIONAL)):
             raise ContractError(
-                f"{pipeline}.{name} is not a known section.{suggest(str(name), SECTIONS)} Allowed: "
-                f"{', '.join(SECTIONS)}"
+                f"{pipeline}.{name} is not a known section.{suggest(str(name), known_sections)} Allowed: "
+                f"{', '.join(known_sections)}"
             )
     return Contract(pipeline, raw)

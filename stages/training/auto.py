@@ -21,7 +21,7 @@ from stages.core.errors import ContractError, TrainingError, suggest
 from stages.core.files import read_json, write_json
 from stages.core.problem import Problem
 from stages.statistics.choice import choose
-from stages.training import Arrays, Recipe, Train, fit, options_of, suits
+from stages.training import Arrays, Recipe, Train, Watch, fit, options_of, suits
 from stages.training.fitted import write_fitted
 from stages.training.scoring import Scoring
 
@@ -106,6 +106,16 @@ class OutOfTime(Exception):
 
 
 @dataclass(frozen=True)
+class Bench:
+    """What all candidates are fitted on. `inputs` are the hashes of its files; `kept` is where fits are kept."""
+
+    problem: Problem
+    splits: Mapping[str, Arrays]
+    inputs: Sequence[str]
+    kept: store.Store
+
+
+@dataclass(frozen=True)
 class Chosen:
     """The store's folder with the chosen fit, and why it was chosen."""
 
@@ -113,62 +123,54 @@ class Chosen:
     evidence: dict[str, Any]
 
 
-def fit_best(
-    section: Auto, problem: Problem, splits: Mapping[str, Arrays], inputs: Sequence[str], *, say: Callable[[str], None]
-) -> Chosen:
+def fit_best(section: Auto, bench: Bench, *, say: Callable[[str], None]) -> Chosen:
     """Fit all candidates that the budget allows and choose. Raises TrainingError where none could be fitted."""
-    trains = trains_of(section, "train") or default_trains(section, problem)
+    trains = trains_of(section, "train") or default_trains(section, bench.problem)
     left_out: dict[str, str] = {}
     folders: dict[str, Path] = {}
-    spent = 0.0
+    left = float("inf") if section.budget_seconds is None else section.budget_seconds
     for number, (name, train) in enumerate(trains.items(), 1):
-        left = None if section.budget_seconds is None else section.budget_seconds - spent
+        said = f"candidate {number} of {len(trains)}, {name}"
         try:
-            folder = fit_one(train, problem, splits, inputs, left=left, say=saying(say, name, number, len(trains)))
+            folder = fit_one(train, bench, report=within(left, said, say))
         except OutOfTime:
-            left_out[name], spent = "the budget was at its end", float("inf")
+            left_out[name], left = "the budget was at its end", 0.0
         except TrainingError as error:
             left_out[name] = str(error)
         else:
-            folders[name], spent = folder, spent + read_json(folder / SECONDS)["seconds"]
+            folders[name], left = folder, left - read_json(folder / SECONDS)["seconds"]
     if not folders:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingError(f"model: auto could fit no candidate. Raise train.budget_seconds, or mend: {reasons}")
-    return choose_best(section, problem, splits["validation"], folders, left_out)
+    return choose_best(section, bench, folders, left_out)
 
 
-def saying(say: Callable[[str], None], name: str, number: int, of: int) -> Callable[[str], None]:
-    return lambda text: say(f"candidate {number} of {of}, {name}: {text}")
-
-
-def fit_one(
-    train: Train,
-    problem: Problem,
-    splits: Mapping[str, Arrays],
-    inputs: Sequence[str],
-    *,
-    left: float | None,
-    say: Callable[[str], None],
-) -> Path:
-    """The store's folder of a fit, made where it is not there yet. Raises OutOfTime after `left` seconds."""
-    kept = store.Store()
-    key = store.key(train.model_dump(), inputs, code=CODE)
-    if kept.has(KIND, key):
-        return kept.path(KIND, key)
-    if left is not None and left <= 0:
-        raise OutOfTime
+def within(left: float, said: str, say: Callable[[str], None]) -> Callable[[str], None]:
+    """A report that raises OutOfTime once `left` seconds are over."""
     began = time.monotonic()
 
     def report(text: str) -> None:
-        say(text)
-        if left is not None and time.monotonic() - began > left:
+        say(f"{said}: {text}")
+        if time.monotonic() - began >= left:
             raise OutOfTime
 
-    say("fitting")
+    return report
+
+
+def fit_one(train: Train, bench: Bench, *, report: Callable[[str], None], watch: Watch | None = None) -> Path:
+    """The store's folder of a fit, made where it is not there yet. What `report` or `watch` raises ends it."""
+    kept = bench.kept
+    key = key_of(train, bench)
+    if kept.has(KIND, key):
+        return kept.path(KIND, key)
+    began = time.monotonic()
+    report("fitting")
     _, options = options_of(train.model, train.options, "train")
-    checkpoint = kept.path("checkpoints", key) / "run.safetensors"
     with kept.lock("checkpoints", key):
-        fitted = fit(train.model, options, problem, splits, recipe=train.recipe, checkpoint=checkpoint, report=report)
+        fitted = fit(
+            train.model, options, bench.problem, bench.splits, recipe=train.recipe,
+            checkpoint=kept.path("checkpoints", key) / "run.safetensors", report=report, watch=watch,
+        )  # fmt: skip
     with kept.put(KIND, key) as folder:
         write_fitted(folder, fitted)
         write_json(folder / SECONDS, {"seconds": time.monotonic() - began})
@@ -176,10 +178,13 @@ def fit_one(
     return kept.path(KIND, key)
 
 
-def choose_best(
-    section: Auto, problem: Problem, validation: Arrays, folders: Mapping[str, Path], left_out: Mapping[str, str]
-) -> Chosen:
+def key_of(train: Train, bench: Bench) -> str:
+    return store.key(train.model_dump(), bench.inputs, code=CODE)
+
+
+def choose_best(section: Auto, bench: Bench, folders: Mapping[str, Path], left_out: Mapping[str, str]) -> Chosen:
     """By the paired rule that compress has: the smallest graph that is shown not worse than the best."""
+    problem, validation = bench.problem, bench.splits["validation"]
     metric = section.metric or str(problem.target.default_metric(problem.state, False))
     scoring = Scoring(problem, None, section.seed)
     networks = {name: (folder / "network.onnx").read_bytes() for name, folder in folders.items()}

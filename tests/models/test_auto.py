@@ -10,6 +10,7 @@ from stages.contract.section import parse
 from stages.core.arrays import ArraySpec
 from stages.core.errors import ContractError, TrainingError
 from stages.core.problem import Problem
+from stages.core.store import Store
 from stages.targets import category
 from stages.training import auto
 
@@ -38,7 +39,11 @@ def section_of(**raw):
 
 def best(shape, **raw):
     raw = {"candidates": {"linear": {}, "mlp": MLP, "boosting": {"options": {"trees": 60}}}, **raw}
-    return auto.fit_best(section_of(**raw), PROBLEM, splits_of(shape), ["inputs"], say=lambda text: None)
+    return auto.fit_best(section_of(**raw), bench(shape), say=lambda text: None)
+
+
+def bench(shape):
+    return auto.Bench(PROBLEM, splits_of(shape), ["inputs"], Store())
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +79,8 @@ def test_the_same_candidates_give_the_same_evidence_with_no_time_in_it():
 
 
 def test_a_budget_leaves_out_what_it_cuts_and_says_so(kept):
-    chosen = best("ring", budget_seconds=1e-9)
+    best("ring", candidates={"linear": {}})
+    chosen = best("ring", candidates={"linear": {}, "mlp": MLP, "boosting": {}}, budget_seconds=1e-9)
     assert chosen.evidence["left_out"] == dict.fromkeys(("mlp", "boosting"), "the budget was at its end")
     assert chosen.evidence["depends_on_time"] is True
     assert chosen.evidence["chosen"] == "linear"
@@ -87,7 +93,7 @@ def test_what_is_in_the_store_costs_its_seconds_but_is_not_fitted_again(kept):
     assert len(times) == 3
     said = []
     section = section_of(candidates={"linear": {}, "mlp": MLP, "boosting": {"options": {"trees": 61}}})
-    auto.fit_best(section, PROBLEM, splits_of("ring"), ["inputs"], say=said.append)
+    auto.fit_best(section, bench("ring"), say=said.append)
     assert {text.split(":")[0] for text in said} == {"candidate 3 of 3, boosting"}
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
