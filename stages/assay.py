@@ -4,6 +4,7 @@ The only stage that sees the test split. Each gate asks for evidence: an interva
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +23,17 @@ from stages.core.problem import Problem
 from stages.statistics.bootstrap import summarise
 from stages.targets import target_module
 from stages.training.features import problem_of
-from stages.training.scoring import scoring_of
+from stages.training.scoring import Samples, check_slices, scoring_of, show_slices
 
 SHIPPED, RIVAL = "model", "baseline"  # where a baseline ships, its rival is the network
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Bootstrap samples on all test rows; and by column and value, with how many rows there are, on those alone."""
+
+    samples: Samples
+    slices: Mapping[str, Mapping[str, tuple[int, Samples]]] = field(default_factory=dict)
 
 
 class Gate(BaseSection):
@@ -34,6 +43,7 @@ class Gate(BaseSection):
 
     `at_least` / `at_most`: the whole interval lies on that side. `better_than`: the paired
     difference is above 0. `not_worse_than` … `by`: it is not below -by.
+    `where: {column: value}`: asked of these test rows alone; the column is one of `slices`.
     """
 
     metric: str
@@ -42,6 +52,7 @@ class Gate(BaseSection):
     better_than: Literal["prior", "baseline"] | None = None
     not_worse_than: Literal["prior", "baseline"] | None = None
     by: float = Field(default=0.0, ge=0)
+    where: dict[str, str] = Field(default={}, max_length=1)
 
     @model_validator(mode="after")
     def one_condition(self) -> "Gate":
@@ -54,20 +65,30 @@ class Gate(BaseSection):
 
 
 class Section(BaseSection):
-    """Without `gates`, the model must be shown better than one answer for all rows by evaluate's metric."""
+    """Without `gates`, the model must be shown better than one answer for all rows by evaluate's metric.
+
+    `slices`: columns for each of whose values the scores on test are reported too.
+    """
 
     gates: list[Gate] = []
+    slices: list[str] = []
     seed: int = Field(default=0, ge=0)
 
 
 def check(contract: Contract) -> None:
     """Raise ContractError for what is wrong in `<pipeline>.assay`."""
     section, known = contract.section("assay", Section), target_module(contract.target).METRICS
+    check_slices(section.slices, contract.example_columns, f"{contract.pipeline}.assay")
     for place, gate in enumerate(section.gates):
         if gate.metric not in known:
             hint = suggest(gate.metric, known)
             where = f"{contract.pipeline}.assay.gates.{place}.metric"
             raise ContractError(f"{where} is {gate.metric!r}.{hint} There are {', '.join(known)}")
+        for name in gate.where:
+            if name not in section.slices:
+                raise ContractError(
+                    f"{contract.pipeline}.assay.gates.{place}.where names {name!r}, which assay.slices does not list"
+                )
 
 
 def open_gate(gate: Gate, samples: Mapping[tuple[str, str], np.ndarray], sign: int, path: str) -> dict[str, Any]:
@@ -125,26 +146,46 @@ def main(argv: Sequence[str] | None = None) -> None:
         if (rival := job["compressed"] / "rival.onnx").exists():
             answers[RIVAL] = target.answer_of_graph(state, predict(rival, arrays))
         truths = {**target.encode(state, test), "group": np.asarray(test.column("_group"), np.int64)}
-        samples = scoring_of(problem, contract, section.seed).samples(answers, truths)
-        report = judge(samples, section, problem, evaluation["metric"], f"{contract.pipeline}.assay.gates")
+        scoring = scoring_of(problem, contract, section.seed)
+        slices = scoring.slices(test.select(section.slices), answers, truths)
+        evidence = Evidence(scoring.samples(answers, truths), slices)
+        report = judge(evidence, section, problem, evaluation["metric"], f"{contract.pipeline}.assay.gates")
         facts = {
             "rows": test.num_rows,
             "model_sha256": sha256(job["compressed"] / "model.onnx"),
             "test_sha256": sha256(job["test"]),
         }
+        report |= {"slices": show_slices(slices, SHIPPED)} if slices else {}
         write_json(job.out / "assay.json", {**report, **facts, "decisions": target.tally(state, shipped)})
         metric = evaluation["metric"]
         own = report["scores"][SHIPPED][metric]
         job.say(f"{test.num_rows:,} test rows, {metric} {own.get('value')} [{own.get('low')}, {own.get('high')}]")
+        for name, values in report.get("slices", {}).items():
+            told = (f"{value} {entry[metric].get('value')}" for value, entry in values.items() if metric in entry)
+            job.say(f"{metric} by {name}: {', '.join(told)}")
         job.say("passed" if report["passed"] else "REFUSED: " + report["reasons"][0])
 
 
-def judge(
-    samples: Mapping[tuple[str, str], np.ndarray], section: Section, problem: Problem, metric: str, path: str
-) -> dict[str, Any]:
+def rows_of(gate: Gate, evidence: Evidence, path: str) -> Samples:
+    """The samples that a gate speaks of. Raises ContractError where `where` has no row, or too few."""
+    for name, value in gate.where.items():
+        rows, own = evidence.slices[name].get(value, (0, {}))
+        if not own:
+            raise ContractError(
+                f"{path} asks of rows whose {name} is {value!r}, and the test has {rows} of them, too few to tell. It has "
+                f"{', '.join(evidence.slices[name])}"
+            )
+        return own
+    return evidence.samples
+
+
+def judge(evidence: Evidence, section: Section, problem: Problem, metric: str, path: str) -> dict[str, Any]:
     """Verdict, every gate's result, all scores, and the paired differences to baseline and prior."""
+    samples = evidence.samples
     gates = section.gates or [Gate(metric=metric, better_than="prior")]
-    results = [open_gate(gate, samples, problem.target.sign(gate.metric), path) for gate in gates]
+    results = [
+        open_gate(gate, rows_of(gate, evidence, path), problem.target.sign(gate.metric), path) for gate in gates
+    ]
     reasons = [explain(result) for result in results if not result["passed"]]
     scores: dict[str, dict[str, Any]] = {}
     for (name, score), values in samples.items():

@@ -28,10 +28,9 @@ from stages.targets import target_module
 from stages.training import Arrays, Recipe, auto, fit, options_of, suits
 from stages.training.features import problem_of
 from stages.training.fitted import write_fitted
-from stages.training.scoring import Scoring, scoring_of
+from stages.training.scoring import Scoring, check_slices, scoring_of, show_slices
 
 BASELINES = ("prior", "linear", "svm", "hog", "boosting", "popularity", "itemknn", "ease")
-MIN_SLICE_ROWS = 30
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
 MODEL, CONSTANT = "model", "constant answer"
 
@@ -49,10 +48,7 @@ class Section(BaseSection):
 def check(contract: Contract) -> None:
     """Raise ContractError for what is wrong in `<pipeline>.evaluate`."""
     section, path = contract.section("evaluate", Section), f"{contract.pipeline}.evaluate"
-    for name in section.slices:
-        if name not in contract.example_columns:
-            hint = suggest(name, contract.example_columns)
-            raise ContractError(f"{path}.slices names {name!r}, which is not declared.{hint}")
+    check_slices(section.slices, contract.example_columns, path)
     for name, raw in (section.baselines or {}).items():
         options_of(name, raw, f"{path}.baselines.{name}")
     if section.metric is not None and section.metric not in (known := target_module(contract.target).METRICS):
@@ -143,30 +139,6 @@ def show(score: Mapping[str, Any]) -> str:
     return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
 
 
-def slices_of(
-    names: Sequence[str], path: Path, answer: np.ndarray, validation: Arrays, scoring: Scoring
-) -> dict[str, Any]:
-    """Every score on each value of each slice column that has enough rows."""
-    found: dict[str, Any] = {}
-    with path.open("rb") as file:
-        table = pq.read_table(file, columns=list(names))
-    for name in names:
-        values = np.array([str(value) for value in table.column(name).to_pylist()])
-        found[name] = {}
-        for value in sorted(set(values.tolist())):
-            rows = values == value
-            entry: dict[str, Any] = {"rows": int(rows.sum()), "absent": f"fewer than {MIN_SLICE_ROWS} rows"}
-            if rows.sum() >= MIN_SLICE_ROWS:
-                part = {key: array[rows] for key, array in validation.items()}
-                samples = scoring.samples({MODEL: answer[rows]}, part)
-                entry = {
-                    "rows": int(rows.sum()),
-                    **{score: summarise(values) for (_, score), values in samples.items()},
-                }
-            found[name][value] = entry
-    return found
-
-
 def metrics_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """What `dvc metrics show` prints: each model's plain scores."""
     return {
@@ -200,8 +172,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         if isinstance(declared := auto.declared(contract), auto.Auto):
             report["auto"] = read_json(job["model"].with_name("model.json"))["auto"]
         if section.slices:
-            path = job["examples"] / "validation.parquet"
-            report["slices"] = slices_of(section.slices, path, answers[MODEL], validation, scoring)
+            with (job["examples"] / "validation.parquet").open("rb") as file:
+                columns = pq.read_table(file, columns=section.slices)
+            report["slices"] = show_slices(scoring.slices(columns, {MODEL: answers[MODEL]}, validation), MODEL)
         if section.folds:
             from stages.training.folds import cross_validate
 

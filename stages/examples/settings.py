@@ -40,7 +40,11 @@ class AsOf(BaseSection):
 
 class Split(BaseSection):
     """`by`: hash of each row, group (rows with equal `key` stay together), time (the newest are the test; with a
-    `key` no group crosses either), an official column, or stratified (each class has the same share everywhere)."""
+    `key` no group crosses either), an official column, or stratified (each class has the same share everywhere).
+
+    `test_where: {column: value}`: rows with such a value are all test, beside the test share of the others: what
+    is new of a kind, such as another speaker, where a random test knows them all.
+    """
 
     by: Literal["hash", "group", "time", "official", "stratified"] = "hash"
     key: list[str] | str = []
@@ -50,6 +54,7 @@ class Split(BaseSection):
     test_from: datetime | None = None
     validation_from: datetime | None = None
     gap_days: int | None = Field(default=None, ge=0)
+    test_where: dict[str, str] = {}
     seed: int = Field(default=0, ge=0)
 
     @property
@@ -79,6 +84,8 @@ class Split(BaseSection):
             raise ValueError(f"no column beside by: {self.by}; a column is for by: official and by: time")
         if self.by != "time" and any(x is not None for x in (self.test_from, self.validation_from, self.gap_days)):
             raise ValueError("by: time beside test_from, validation_from or gap_days")
+        if self.test_where and self.by in ("official", "time"):
+            raise ValueError(f"no test_where beside by: {self.by}, which says itself what the test is")
         if self.validation_from and not self.test_from:
             raise ValueError("a test_from beside validation_from")
         if self.test_from and self.validation_from and self.validation_from >= self.test_from:
@@ -160,6 +167,7 @@ def named_columns(section: Section) -> list[tuple[str, str]]:
     """Where a column is named, and its name."""
     found = [("split.key", key) for key in section.split.keys]
     found += [("split.column", section.split.column)] if section.split.column else []
+    found += [("split.test_where", name) for name in section.split.test_where]
     found += [("leaks.near.column", section.leaks.near.column)] if section.leaks.near else []
     found += [("leaks.groups.key", key) for key in section.leaks.groups.keys] if section.leaks.groups else []
     return found

@@ -4,6 +4,7 @@ A group's place in [0, 1) is a stable hash of its key, so rows that are added mo
 and `time` by shares, look at the other rows and may move them.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,9 +33,10 @@ def assign(
         # With a key the hash says on which side a group may stand, and the time which of its rows do.
         return np.where(by_place(places, settings) == sides, sides, LEFT_OUT) if settings.keys else sides
     if settings.by == "stratified":
-        return stratified(groups, places, classes(table.column(target)), settings)
+        sides = stratified(groups, places, classes(table.column(target)), settings)
+        return with_test_rows(sides, table, groups, settings.test_where)
     if settings.by != "official":
-        return by_place(places, settings)
+        return with_test_rows(by_place(places, settings), table, groups, settings.test_where)
     official = table.column(settings.column)
     found = set(pc.unique(official).to_pylist())
     if found != {"train", "test"}:
@@ -44,6 +46,21 @@ def assign(
     sides = np.where(places < settings.validation, VALIDATION, TRAIN).astype(np.int8)
     sides[np.asarray(pc.equal(official, "test"))] = TEST
     return sides
+
+
+def with_test_rows(sides: np.ndarray, table: pa.Table, groups: np.ndarray, wanted: Mapping[str, str]) -> np.ndarray:
+    """The same, but each group is test that has a row with one of the wanted values."""
+    found = sides.copy()
+    for name, value in wanted.items():
+        column = pc.cast(table.column(name), pa.string())
+        rows = np.asarray(pc.fill_null(pc.equal(column, value), False))
+        if not rows.any():
+            known = ", ".join(sorted(str(word) for word in pc.unique(column).to_pylist())[:20])
+            raise DataError(
+                f"examples.split.test_where asks for rows whose {name} is {value!r}, and there is none. Found: {known}"
+            )
+        found[np.isin(groups, groups[rows])] = TEST
+    return found
 
 
 def by_place(places: np.ndarray, settings: Any) -> np.ndarray:

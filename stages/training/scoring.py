@@ -1,20 +1,24 @@
 """Answers and truths in, every score of the target on common resamples out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from stages.contract import Contract
 from stages.contract.decide import Decide
+from stages.core.errors import ContractError, suggest
 from stages.core.graph import as_type, run, session
 from stages.core.problem import Problem
-from stages.statistics.bootstrap import Score, bootstrap
+from stages.statistics.bootstrap import Score, bootstrap, summarise
 from stages.training import Arrays
 
 BATCH_ROWS = 256
+MIN_SLICE_ROWS = 30
+Samples = Mapping[tuple[str, str], np.ndarray]  # by model and metric
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,22 @@ class Scoring:
         }
         return bootstrap(functions, arrays["group"], seed=self.seed)
 
+    def slices(
+        self, columns: pa.Table, answers: Mapping[str, np.ndarray], arrays: Arrays
+    ) -> dict[str, dict[str, tuple[int, Samples]]]:
+        """By column and value: how many rows have it, and the samples on them; none where these are too few."""
+        found: dict[str, dict[str, tuple[int, Samples]]] = {}
+        for name in columns.column_names:
+            values = np.array([str(value) for value in columns.column(name).to_pylist()])
+            found[name] = {}
+            for value in sorted(set(values.tolist())):
+                rows = values == value
+                part = {key: array[rows] for key, array in arrays.items()}
+                own = {key: answer[rows] for key, answer in answers.items()}
+                enough = rows.sum() >= MIN_SLICE_ROWS
+                found[name][value] = int(rows.sum()), self.samples(own, part) if enough else {}
+        return found
+
     def calibrate(self, network: bytes, arrays: Arrays) -> Any:
         """What a network's own outputs on these held-out rows say of how far to trust them."""
         target = self.problem.target
@@ -65,6 +85,25 @@ class Scoring:
 
 def weighted(score: Score, weight_N: np.ndarray, weights_RN: np.ndarray) -> np.ndarray:
     return score(weights_RN * weight_N)
+
+
+def show_slices(slices: Mapping[str, Mapping[str, tuple[int, Samples]]], model: str) -> dict[str, Any]:
+    """One model's scores on each slice, as reports have them."""
+    return {
+        name: {
+            value: {"rows": rows, **{metric: summarise(own) for (of, metric), own in samples.items() if of == model}}
+            if samples
+            else {"rows": rows, "absent": f"fewer than {MIN_SLICE_ROWS} rows"}
+            for value, (rows, samples) in values.items()
+        }
+        for name, values in slices.items()
+    }
+
+
+def check_slices(names: Sequence[str], columns: Mapping[str, Any], path: str) -> None:
+    for name in names:
+        if name not in columns:
+            raise ContractError(f"{path}.slices names {name!r}, which is not declared.{suggest(name, columns)}")
 
 
 def scoring_of(problem: Problem, contract: Contract, seed: int) -> Scoring:

@@ -141,3 +141,24 @@ def test_official_refuses_other_values_and_names_them(values, named):
     assert "examples.split.column side holds" in str(caught.value)
     assert named in str(caught.value)
     assert "expected train and test" in str(caught.value)
+
+
+@pytest.mark.parametrize("by", ["hash", "stratified"])
+def test_rows_of_a_value_are_all_test_beside_the_test_share_of_the_others(by):
+    table = official(["known"] * 600 + ["new"] * 100)
+    plain, _ = place(table, Split(by=by, validation=0.2, test=0.2), ["name"])
+    sides, _ = place(table, Split(by=by, validation=0.2, test=0.2, test_where={"side": "new"}), ["name"])
+    assert (sides[600:] == "test").all()
+    assert sides[:600].tolist() == plain[:600].tolist()
+
+
+def test_a_group_with_a_row_of_that_value_is_test_as_a_whole():
+    table = people(["anna", "ben"] * 50).append_column("side", pa.array(["new"] + ["known"] * 99))
+    sides, _ = place(table, Split(by="group", key="name", test=0.0, test_where={"side": "new"}), ["name"])
+    assert (sides[::2] == "test").all()
+    assert (sides[1::2] != "test").all()
+
+
+def test_a_value_that_no_row_has_is_refused():
+    with pytest.raises(DataError, match=r"rows whose side is 'newer', and there is none\. Found: known, new"):
+        place(official(["known", "new"]), Split(test_where={"side": "newer"}), ["name"])

@@ -169,6 +169,11 @@ def test_sound_sections_pass(examples):
         ({"split": {"by": "time", "column": "amount"}}, "'amount' is a number; by: time needs a timestamp"),
         ({"split": {"by": "time", "column": "wen"}}, "Did you mean 'when'"),
         ({"split": {"by": "hash", "column": "when"}}, "a column is for by: official and by: time"),
+        ({"split": {"test_where": {"whom": "new"}}}, "examples.split.test_where is 'whom', which is not declared"),
+        (
+            {"split": {"by": "time", "column": "when", "test_where": {"who": "new"}}},
+            "no test_where beside by: time, which says itself what the test is",
+        ),
         ({"split": {"gap_days": 3}}, "by: time beside test_from, validation_from or gap_days"),
         ({"split": {"by": "time", "column": "when", "test_from": "soon"}}, "a date such as 2011-09-01"),
         ({"split": {"by": "time", "column": "when", "validation_from": "2020-01-01"}}, "a test_from beside"),

@@ -1,13 +1,15 @@
 """Which candidate ships, and which gate opens: each rule with an input that breaks it, and only it."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from stages.assay import Gate, Section, explain, judge, open_gate
+from stages.assay import Evidence, Gate, Section, explain, judge, open_gate
 from stages.core.errors import ContractError
 from stages.statistics.choice import choose
 from stages.targets import category
 from stages.training import Problem
+from stages.training.scoring import Scoring, show_slices
 
 
 def samples(value, spread=0.01, seed=0):
@@ -143,7 +145,7 @@ def test_a_gate_has_exactly_one_condition_that_makes_sense(gate):
 def judged(*gates):
     problem = Problem((), category, {"classes": ["no", "yes"]})
     section = Section.model_validate({"gates": list(gates)})
-    return judge(SAMPLES, section, problem, "roc_auc", "shop.assay.gates")
+    return judge(Evidence(SAMPLES), section, problem, "roc_auc", "shop.assay.gates")
 
 
 def test_a_verdict_holds_every_score_and_difference():
@@ -164,3 +166,33 @@ def test_one_closed_gate_refuses_and_says_what_was_found():
 def test_without_gates_the_model_must_be_better_than_the_class_shares():
     assert judged()["gates"][0]["gate"] == {"metric": "roc_auc", "better_than": "prior"}
     assert judged()["passed"] is True
+
+
+def test_a_gate_may_ask_of_some_rows_alone():
+    new = {(model, metric): values - 0.2 for (model, metric), values in SAMPLES.items()}
+    evidence = Evidence(SAMPLES, {"speakers": {"known": (500, SAMPLES), "new": (400, new), "few": (7, {})}})
+    problem = Problem((), category, {"classes": ["no", "yes"]})
+
+    def verdict(value: str) -> bool:
+        gate = {"metric": "roc_auc", "at_least": 0.87, "where": {"speakers": value}}
+        section = Section.model_validate({"gates": [gate], "slices": ["speakers"]})
+        return bool(judge(evidence, section, problem, "roc_auc", "shop.assay.gates")["passed"])
+
+    assert verdict("known")
+    assert not verdict("new")
+    for value, rows in (("few", 7), ("nobody", 0)):
+        with pytest.raises(ContractError, match=rf"whose speakers is '{value}', and the test has {rows} of them.*few"):
+            verdict(value)
+
+
+def test_scores_of_slices_are_those_of_their_rows_alone():
+    arrays = {"target": np.arange(90) % 2, "group": np.arange(90)}
+    right = np.eye(2)[arrays["target"]]
+    answer = np.where((np.arange(90) < 40)[:, None], right, 1 - right)
+    table = pa.table({"side": ["a"] * 40 + ["b"] * 40 + ["c"] * 10})
+    scoring = Scoring(Problem((), category, {"type": "category", "classes": ["no", "yes"], "positive": 1}), None, 0)
+    found = show_slices(scoring.slices(table, {"model": answer, "prior": right}, arrays), "model")
+    assert {value: entry.get("accuracy") for value, entry in found["side"].items()} == {
+        "a": {"value": 1.0, "low": 1.0, "high": 1.0}, "b": {"value": 0.0, "low": 0.0, "high": 0.0}, "c": None,
+    }  # fmt: skip
+    assert found["side"]["c"] == {"rows": 10, "absent": "fewer than 30 rows"}
