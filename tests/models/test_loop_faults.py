@@ -110,6 +110,9 @@ def test_a_weight_of_two_is_the_row_twice(train, splits):
     doubled = {name: np.concatenate([array, array[:20]]) for name, array in rows.items()}
     weight = np.where(np.arange(61) < 20, 2, 1).astype(np.float32)
 
+    def build(problem, options):
+        return module.build(problem, module.Options())
+
     def losses(arrays):
         fitted = train(
             "bag", lambda problem, _: module.build(problem, module.Options()), {"train": arrays}, batch_size=99
