@@ -100,11 +100,19 @@ def loss(state: State, outputs_BC: Any, truth_B: Any, weight_B: Any = None, *, l
     if weight_B is None and "class_weight" not in state:
         return cross_entropy(outputs_BC, truth_B, label_smoothing=label_smoothing)
     losses_B = cross_entropy(outputs_BC, truth_B, label_smoothing=label_smoothing, reduction="none")
-    total_B = losses_B.new_ones(len(losses_B)) if weight_B is None else weight_B.to(losses_B.dtype)
-    if "class_weight" in state:
-        of_class_C = losses_B.new_tensor(state["class_weight"])
-        total_B = total_B * (of_class_C[truth_B] if truth_B.ndim == 1 else truth_B.to(of_class_C.dtype) @ of_class_C)
+    total_B = row_weights(state, truth_B, weight_B)
     return (losses_B * total_B).sum() / total_B.sum().clamp(min=1e-12)
+
+
+def row_weights(state: State, truth_B: Any, weight_B: Any = None) -> Any:
+    """float [B]: what each row counts for in the loss, by its own weight and its class's."""
+    import torch
+
+    total_B = torch.ones(len(truth_B), device=truth_B.device) if weight_B is None else weight_B.float()
+    if "class_weight" in state:
+        of_class_C = torch.tensor(state["class_weight"], device=truth_B.device)
+        total_B = total_B * (of_class_C[truth_B] if truth_B.ndim == 1 else truth_B.float() @ of_class_C)
+    return total_B
 
 
 def answer(outputs_NC: np.ndarray, calibration: Calibration, *, state: State, arrays: Arrays) -> np.ndarray:

@@ -89,10 +89,14 @@ def loss(state: State, outputs_BI: Any, truth_BT: Any, weight_B: Any = None, *, 
     losses_B = -chosen_BT.sum(1) / count_B.clamp(min=1)
     if label_smoothing:
         losses_B = (1 - label_smoothing) * losses_B - label_smoothing * logs_BI.mean(1)
-    total_B = (count_B > 0).to(losses_B.dtype)
-    if weight_B is not None:
-        total_B = total_B * weight_B
+    total_B = row_weights(state, truth_BT, weight_B)
     return (losses_B * total_B).sum() / total_B.sum().clamp(min=1e-12)
+
+
+def row_weights(state: State, truth_BT: Any, weight_B: Any = None) -> Any:
+    """float [B]: what each row counts for in the loss; nothing where no item of the catalogue is next."""
+    known_B = (truth_BT >= FIRST).any(1).float()
+    return known_B if weight_B is None else known_B * weight_B
 
 
 def answer(outputs_NI: np.ndarray, calibration: Mapping[str, Any], *, state: State, arrays: Arrays) -> np.ndarray:

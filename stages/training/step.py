@@ -30,6 +30,7 @@ class Learner:
 
     network: Callable[..., Tensor]
     loss: Callable[..., Tensor]  # (outputs, truth, weight) → weighted mean
+    row_weights: Callable[..., Tensor]  # (truth, weight) → what each row counts for in that mean
     specs: Any
     recipe: Recipe
     augment: Augment
@@ -62,17 +63,18 @@ def gradient(learner: Learner, batch: Batch, generator: torch.Generator) -> Tens
     arrays, truths, share = prepare(learner, batch, generator)
     while True:
         try:
-            return in_parts(learner, arrays, truths, share, batch.total)
+            return in_parts(learner, arrays, truths, share)
         except torch.OutOfMemoryError as error:
-            forget(learner.weights)
-            divide(learner, len(batch.truth), error)
+            said = str(error)
         except RuntimeError as error:
             if "can't allocate memory" in str(error):  # how torch says it of a CPU's
                 raise TrainingError(too_large(learner.recipe, "memory")) from None
             raise
+        forget(learner.weights)  # out here, where the error no longer holds what the batch filled
+        divide(learner, len(batch.truth), said)
 
 
-def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float, total: float) -> Tensor:
+def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float) -> Tensor:
     num_rows = len(truths[0][0])
     parts = min(learner.parts, max(1, num_rows // 2) if learner.whole else num_rows)
     if parts == 1:
@@ -80,6 +82,8 @@ def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share:
         torch.autograd.backward(loss)
         return loss.detach()
     sizes = [len(part) for part in torch.arange(num_rows).tensor_split(parts)]
+    weights = [learner.row_weights(truth, weight) for truth, weight in truths]
+    shares = [torch.split(weight / weight.sum().clamp(min=1e-12), sizes) for weight in weights]
     summed = torch.zeros((), device=learner.device)
     split = zip(*(torch.split(array, sizes) for array in arrays), strict=True)
     for place, part in enumerate(split):
@@ -87,15 +91,14 @@ def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share:
             (torch.split(truth, sizes)[place], None if weight is None else torch.split(weight, sizes)[place])
             for truth, weight in truths
         ]
-        weights = [sizes[place] if weight is None else weight.sum() for _, weight in own]
-        loss = loss_of(learner, list(part), own, share, [weight / total for weight in weights])
+        loss = loss_of(learner, list(part), own, share, [weight[place].sum() for weight in shares])
         torch.autograd.backward(loss)
         summed += loss.detach()
     return summed
 
 
 def loss_of(
-    learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float, parts: list[Any] | None = None
+    learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float, parts: list[Tensor] | None = None
 ) -> Tensor:
     """A scalar. `parts` is what share of its batch each truth's rows weigh, where they are only some of it."""
     if learner.autocast is None:
@@ -109,13 +112,13 @@ def loss_of(
     return losses[0] if len(losses) == 1 else share * losses[0] + (1 - share) * losses[1]
 
 
-def divide(learner: Learner, num_rows: int, error: Exception) -> None:
+def divide(learner: Learner, num_rows: int, error: str) -> None:
     """Twice as many parts from now on, where the same gradient comes of it. Raises TrainingError where not."""
     if learner.whole:
         raise TrainingError(
             too_large(learner.recipe, "the GPU's memory")
             + " Its batch normalisation forbids to compute the same batch in parts unasked"
-        ) from None
+        )
     if learner.parts >= num_rows:
         raise TrainingError(f"one row at a time does not fit in the GPU's memory: {error}. Use a smaller model")
     learner.parts = min(2 * learner.parts, num_rows)
@@ -175,6 +178,12 @@ def learner_of(
         found: Tensor = target.loss(state, outputs, truth, weight, label_smoothing=smoothing)
         return found
 
+    def row_weights(truth: Tensor, weight: Tensor | None) -> Tensor:
+        if hasattr(target, "row_weights"):
+            own: Tensor = target.row_weights(state, truth, weight)
+            return own
+        return torch.ones(len(truth), device=device) if weight is None else weight
+
     gpu = device.type == "cuda"
     short = recipe.precision == "bfloat16" or (recipe.precision == "auto" and gpu)
     called: Callable[..., Tensor] = network
@@ -183,6 +192,6 @@ def learner_of(
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     decayed = decayed_by_step(network, recipe)
     return Learner(
-        called, loss, problem.specs, recipe, augment, torch.bfloat16 if short else None, device,
+        called, loss, row_weights, problem.specs, recipe, augment, torch.bfloat16 if short else None, device,
         weights, decayed, has_batch_norm(network), recipe.accumulate,
     )  # fmt: skip

@@ -54,6 +54,20 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(parts, weighted, mixup
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
 
 
+def test_parts_of_a_batch_whose_classes_are_weighted_give_its_gradient_too():
+    class Weighted(Problem):
+        state = {**STATE, "class_weight": [0.2, 3.0]}
+
+    found = []
+    for parts in (1, 4):
+        net = network()
+        learner = learner_of(net, Weighted, Recipe(accumulate=parts), {}, CPU, steps=1)
+        loss = gradient(learner, batch_of(weighted=True), torch.Generator())
+        found.append([loss, *(weight.grad for weight in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
 def test_batch_normalisation_never_sees_a_part_of_one_row():
     gradients(network(norm=True), batch_of(5), accumulate=5)  # torch itself refuses one row
 

@@ -57,9 +57,7 @@ def test_tensorboard_gets_its_events(tmp_path):
 def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with (
-        pytest.raises(
-            TrainingError, match=r"tensorboard is not installed\. Install it: pip install 'ingot"
-        ),
+        pytest.raises(TrainingError, match=r"tensorboard is not installed\. Install it: pip install 'ingot"),
         tracking("shop", {"INGOT_TENSORBOARD": str(tmp_path)}),
     ):
         pass
