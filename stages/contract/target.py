@@ -33,7 +33,7 @@ class Target(Section):
 
     ranking: `column` holds the next items of a row, `history` its past ones. The `top` best are answered; items of
     the history are never among them where `seen` is `mask`, and then only new ones count as next. What stands in at
-    least `min_count` training rows, past or next, is the catalogue: it can be answered, and is the history's vocabulary.
+    least `min_count` training rows, past or next, is the catalogue: what can be answered, and what a history knows.
     """
 
     column: str

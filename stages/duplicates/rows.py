@@ -1,6 +1,7 @@
 """Typed columns in, a 128-bit hash of each row out: the same on every machine and in every version.
 
-Numbers go in by their bits, words by their MD5, lists by their entries and places, all mixed by splitmix64's finaliser (Steele et al., 2014).
+Numbers go in by their bits, words by their MD5, lists by their entries and places, all mixed by splitmix64's
+finaliser (Steele et al., 2014).
 It is no defence against somebody who makes rows collide on purpose.
 """
 

@@ -40,8 +40,8 @@ def multi_hot(numbers_NW: np.ndarray, num_items: int, rows_N: np.ndarray | None 
     return found
 
 
-def baskets(arrays: Mapping[str, np.ndarray], problem: Problem) -> tuple[Any, np.ndarray]:
-    """Who has what, CSR float64 [U, I], and how much each counts [U]: past and next items of all rows of one group.
+def baskets(arrays: Mapping[str, np.ndarray], problem: Problem) -> Any:
+    """Who has what, CSR float64 [U, I]: past and next items of all rows of one group, whatever their weight.
 
     A customer who stands there at several dates is one row: what they have bought until the last of them.
     """
@@ -49,18 +49,24 @@ def baskets(arrays: Mapping[str, np.ndarray], problem: Problem) -> tuple[Any, np
     num_groups = int(codes.max(initial=-1)) + 1
     numbers = (arrays[history_of(problem).name], arrays["target"])
     past, next_items = (multi_hot(part, problem.num_outputs, codes, num_groups) for part in numbers)
-    weights = np.ones(num_groups)
-    if "weight" in arrays:
-        weights = np.zeros(num_groups)
-        np.maximum.at(weights, codes, arrays["weight"])
-    return past.maximum(next_items), weights
+    return past.maximum(next_items)
+
+
+def pairs(arrays: Mapping[str, np.ndarray], problem: Problem) -> tuple[Any, Any, np.ndarray]:
+    """Past and next items, CSR float64 [M, I] each, of the rows that have next ones, and their weights [M], mean 1."""
+    weights = arrays.get("weight", np.ones(len(arrays["target"]))).astype(np.float64)
+    rows = np.flatnonzero((weights > 0) & (arrays["target"] >= FIRST).any(1))
+    past, next_items = (
+        multi_hot(part[rows], problem.num_outputs) for part in (arrays[history_of(problem).name], arrays["target"])
+    )
+    return past, next_items, weights[rows] / max(weights[rows].mean(), 1e-30) if len(rows) else weights[rows]
 
 
 def check_square(problem: Problem, name: str) -> None:
     if problem.num_outputs > MAX_SQUARE_ITEMS:
         raise ContractError(
-            f"the model {name!r} keeps a matrix of items by items, and the catalogue has {problem.num_outputs:,} items; "
-            f"at most {MAX_SQUARE_ITEMS:,} fit. Raise examples.target.min_count, or take factorization or ials"
+            f"the model {name!r} keeps a matrix of items by items, and the catalogue has {problem.num_outputs:,} "
+            f"items; at most {MAX_SQUARE_ITEMS:,} fit. Raise examples.target.min_count, or take factorization or ials"
         )
 
 

@@ -25,12 +25,12 @@ class Options(Section):
 
 
 def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *, seed: int) -> dict[str, np.ndarray]:
-    """B [I, I] = -P / diag(P) with a diagonal of 0, of P = (Xᵀ W X + λ)⁻¹, where W weighs the rows."""
+    """B [I, I] = -P / diag(P) with a diagonal of 0, of P = (Xᵀ X + λ)⁻¹."""
     from scipy.linalg import cho_factor, cho_solve
 
     _items.check_square(problem, "ease")
-    held, weights = _items.baskets(arrays, problem)
-    gram = (held.T @ held.multiply(weights[:, None]).tocsr()).toarray()
+    held = _items.baskets(arrays, problem)
+    gram = (held.T @ held).toarray()
     gram[np.diag_indices_from(gram)] += options.penalty
     precision = cho_solve(cho_factor(gram, overwrite_a=True), np.eye(len(gram)))
     found = -precision / np.diag(precision)

@@ -39,7 +39,7 @@ class Options(Section):
 
 def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *, seed: int) -> dict[str, np.ndarray]:
     """`factors` [I, d], and what the graph needs of the options."""
-    held, _ = _items.baskets(arrays, problem)
+    held = _items.baskets(arrays, problem)
     generator = np.random.default_rng(seed)
     factors = generator.normal(scale=0.1 / np.sqrt(options.width), size=(held.shape[1], options.width))
     for _ in range(options.sweeps):

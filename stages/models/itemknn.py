@@ -27,8 +27,8 @@ class Options(Section):
 def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *, seed: int) -> dict[str, np.ndarray]:
     """S [I, I]: |a ∧ b| / (√|a| √|b| + shrinkage), and in each column the nearest alone."""
     _items.check_square(problem, "itemknn")
-    held, weights = _items.baskets(arrays, problem)
-    both = (held.T @ held.multiply(weights[:, None]).tocsr()).toarray()
+    held = _items.baskets(arrays, problem)
+    both = (held.T @ held).toarray()
     norms = np.sqrt(np.diag(both))
     similar = both / np.maximum(np.outer(norms, norms) + options.shrinkage, 1e-12)
     np.fill_diagonal(similar, 0.0)

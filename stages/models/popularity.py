@@ -20,9 +20,8 @@ class Options(Section):
 
 def fit(arrays: Mapping[str, np.ndarray], problem: Problem, options: Options, *, seed: int) -> dict[str, np.ndarray]:
     """float32 [I], logarithms of counts, each one more than seen."""
-    held = _items.multi_hot(arrays["target"], problem.num_outputs)
-    counts = held.T @ arrays["weight"].astype(np.float64) if "weight" in arrays else np.asarray(held.sum(0)).ravel()
-    return {"scores": np.log1p(counts).astype(np.float32)}
+    _, next_items, weights = _items.pairs(arrays, problem)
+    return {"scores": np.log1p(next_items.T @ weights).astype(np.float32)}
 
 
 def draw(weights: Mapping[str, np.ndarray], problem: Problem) -> Any:

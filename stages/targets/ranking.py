@@ -60,7 +60,8 @@ def fit(target: Target, table: pa.Table) -> dict[str, Any]:
 def encode(state: State, table: pa.Table) -> dict[str, np.ndarray]:
     """`target` int32 [N, T]: the next items' numbers, each once; UNKNOWN for one that is not in the catalogue.
 
-    Where seen items are masked, only new ones count. A row without any counts in no loss and no score.
+    Where seen items are masked, only new ones count. `weight` is 0 for a row without any: it counts in no loss and
+    no score, and only tells models of baskets what goes together.
     """
     numbers = {item: FIRST + place for place, item in enumerate(state["catalogue"])}
     known = [set(items or ()) for items in table.column(state["history"]).to_pylist()]
@@ -71,7 +72,8 @@ def encode(state: State, table: pa.Table) -> dict[str, np.ndarray]:
     target = np.zeros((len(rows), max([1, *map(len, rows)])), np.int32)
     for row, items in enumerate(rows):
         target[row, : len(items)] = [numbers.get(item, UNKNOWN) for item in items]
-    return {"target": target, **weights_of(state, table)}
+    weights = weights_of(state, table).get("weight", np.ones(len(rows), np.float32))
+    return {"target": target, "weight": weights * (target[:, 0] > 0)}
 
 
 def num_outputs(state: State) -> int:
@@ -88,7 +90,7 @@ def loss(state: State, outputs_BI: Any, truth_BT: Any, weight_B: Any = None, *, 
     count_B = known_BT.sum(1)
     losses_B = -chosen_BT.sum(1) / count_B.clamp(min=1)
     if label_smoothing:
-        losses_B = (1 - label_smoothing) * losses_B - label_smoothing * logs_BI.mean(1)
+        losses_B = (1 - label_smoothing) * losses_B - label_smoothing * logs_BI.mean(1) * (count_B > 0)
     total_B = row_weights(state, truth_BT, weight_B)
     return (losses_B * total_B).sum() / total_B.sum().clamp(min=1e-12)
 

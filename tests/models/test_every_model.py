@@ -20,6 +20,7 @@ from stages.training import Recipe, fit, suits
 
 NETWORKS = ("bag", "convnet", "mlp", "resnet")
 NAMES = tuple(sorted((*NETWORKS, "boosting", "hog", "linear", "prior", "svm")))
+RANKINGS = ("ease", "factorization", "ials", "itemknn", "popularity", "ridge")  # see test_every_ranking.py
 EVERY = pytest.mark.parametrize("name", NAMES)
 BOTH = pytest.mark.parametrize("num_classes", [2, 3])
 
@@ -33,7 +34,7 @@ def content(fitted):
 
 
 def test_each_model_is_tested_here():
-    assert tuple(seam("models")) == NAMES
+    assert tuple(seam("models")) == tuple(sorted((*NAMES, *RANKINGS)))
 
 
 @EVERY
