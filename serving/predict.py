@@ -84,7 +84,11 @@ def answer_of(contract: Mapping[str, Any], outputs: Mapping[str, np.ndarray], pl
             chances = dict(zip(output["classes"], (round(float(p), 6) for p in value), strict=True))
             answer[output["name"]] = chances
         else:
-            answer[output["name"]] = round(float(value), 6) if output["type"].startswith("float") else str(value)
+            plain = [round(float(v), 6) if output["type"].startswith("float") else str(v) for v in np.atleast_1d(value)]
+            answer[output["name"]] = plain if np.ndim(value) else plain[0]
+    if "items" in answer:  # where a row holds nearly all there is, nothing stands at the end
+        left = sum(item != "" for item in answer["items"])
+        answer |= {name: answer[name][:left] for name in ("items", "scores")}
     return answer
 
 
@@ -104,7 +108,9 @@ def show(contract: Mapping[str, Any], answers: Sequence[Row], limit: int) -> Ite
 
 
 def in_words(contract: Mapping[str, Any], answer: Row) -> str:
-    """One answer as a person reads it: a decision with its chances and worth, or a number with its interval."""
+    """One answer as a person reads it: a decision with its chances and worth, a number with its interval, or items."""
+    if "items" in answer:
+        return ", ".join(answer["items"]) or "no item is left"
     if "prediction" in answer:
         share = next(output["interval"] for output in contract["outputs"] if output["name"] == "low")
         return f"{answer['prediction']:g} ({share:.0%} between {answer['low']:g} and {answer['high']:g})"

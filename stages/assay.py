@@ -183,9 +183,7 @@ def judge(evidence: Evidence, section: Section, problem: Problem, metric: str, p
     """Verdict, every gate's result, all scores, and the paired differences to baseline and prior."""
     samples = evidence.samples
     gates = section.gates or [Gate(metric=metric, better_than="prior")]
-    results = [
-        open_gate(gate, rows_of(gate, evidence, path), problem.target.sign(gate.metric), path) for gate in gates
-    ]
+    results = [open_gate(gate, rows_of(gate, evidence, path), problem.target.sign(gate.metric), path) for gate in gates]
     reasons = [explain(result) for result in results if not result["passed"]]
     scores: dict[str, dict[str, Any]] = {}
     for (name, score), values in samples.items():

@@ -79,7 +79,7 @@ class Split(BaseSection):
         if self.by == "group" and not self.keys:
             raise ValueError("a key beside by: group, such as key: CustomerID")
         if self.by == "official" and not self.column:
-            raise ValueError("a column beside by: official, whose values are train and test")
+            raise ValueError("a column beside by: official, whose values are train and test, or all three")
         if self.column and self.by not in ("official", "time"):
             raise ValueError(f"no column beside by: {self.by}; a column is for by: official and by: time")
         if self.by != "time" and any(x is not None for x in (self.test_from, self.validation_from, self.gap_days)):

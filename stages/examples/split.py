@@ -39,11 +39,14 @@ def assign(
         return with_test_rows(by_place(places, settings), table, groups, settings.test_where)
     official = table.column(settings.column)
     found = set(pc.unique(official).to_pylist())
-    if found != {"train", "test"}:
+    if found not in ({"train", "test"}, set(SIDES)):
         raise DataError(
-            f"examples.split.column {settings.column} holds {sorted(map(str, found))}; expected train and test"
+            f"examples.split.column {settings.column} holds {sorted(map(str, found))}; expected train and test, and "
+            "validation where it is not to be drawn from train"
         )
-    sides = np.where(places < settings.validation, VALIDATION, TRAIN).astype(np.int8)
+    named = "validation" in found
+    drawn = np.asarray(pc.equal(official, "validation")) if named else places < settings.validation
+    sides = np.where(drawn, VALIDATION, TRAIN).astype(np.int8)
     sides[np.asarray(pc.equal(official, "test"))] = TEST
     return sides
 

@@ -86,10 +86,13 @@ def draw_multi_hot(graph: Graph, history: str, num_items: int) -> str:
     return graph.slice(graph("ScatterElements", blank, history, ones, axis=1), FIRST, 2**31, 1)
 
 
-def draw_linear(weights: Mapping[str, np.ndarray], problem: Problem, name: str) -> Any:
-    """Scores [N, I] = multi-hot history [N, I] · weights["items"] [I, I]."""
+def draw_linear(weights: Mapping[str, np.ndarray], problem: Problem, name: str, *, scaled: bool = False) -> Any:
+    """Scores [N, I] = multi-hot history [N, I] · weights["items"] [I, I]; where `scaled`, over √items held."""
     graph = Graph()
     held = draw_multi_hot(graph, draw_inputs(graph, problem), problem.num_outputs)
+    if scaled:
+        count = graph("ReduceSum", held, graph.integers(1), keepdims=1)
+        held = graph("Div", held, graph("Sqrt", graph("Max", count, graph.constant(1.0, "float32"))))
     scores = graph("MatMul", held, graph.constant(weights["items"], "float32"))
     graph.output(scores, "outputs", "float32", ["N", problem.num_outputs])
     return graph.build(name)

@@ -44,13 +44,14 @@ def fit(target: Target, table: pa.Table) -> dict[str, Any]:
             f"the training rows hold {len(catalogue)} items of {target.history} and {target.column} that stand in at "
             f"least {target.min_count} rows. There is nothing to rank; lower examples.target.min_count"
         )
-    counts = count_rows(next_items)
+    counts, rows = count_rows(next_items), next_of(target.seen, table, target.history, target.column)
     return {
         "type": "ranking",
         "column": target.column,
         "history": target.history,
         "catalogue": catalogue,
         "counts": [counts[item] for item in catalogue],
+        "mean_next": sum(map(len, rows)) / max(1, sum(map(bool, rows))),
         "top": min(target.top, len(catalogue)),
         "seen": target.seen,
         **({"weight": target.weight} if target.weight else {}),
@@ -64,11 +65,7 @@ def encode(state: State, table: pa.Table) -> dict[str, np.ndarray]:
     no score, and only tells models of baskets what goes together.
     """
     numbers = {item: FIRST + place for place, item in enumerate(state["catalogue"])}
-    known = [set(items or ()) for items in table.column(state["history"]).to_pylist()]
-    rows = [
-        list(dict.fromkeys(item for item in items or () if state["seen"] == "keep" or item not in seen))
-        for items, seen in zip(table.column(state["column"]).to_pylist(), known, strict=True)
-    ]
+    rows = next_of(state["seen"], table, state["history"], state["column"])
     target = np.zeros((len(rows), max([1, *map(len, rows)])), np.int32)
     for row, items in enumerate(rows):
         target[row, : len(items)] = [numbers.get(item, UNKNOWN) for item in items]
@@ -76,21 +73,36 @@ def encode(state: State, table: pa.Table) -> dict[str, np.ndarray]:
     return {"target": target, "weight": weights * (target[:, 0] > 0)}
 
 
+def next_of(seen: str, table: pa.Table, history: str, column: str) -> list[list[str]]:
+    """Each row's next items, each once; where seen ones are masked, the new ones alone."""
+    known = [set(items or ()) if seen == "mask" else set() for items in table.column(history).to_pylist()]
+    following = table.column(column).to_pylist()
+    return [
+        list(dict.fromkeys(item for item in items or () if item not in held))
+        for items, held in zip(following, known, strict=True)
+    ]
+
+
 def num_outputs(state: State) -> int:
     return len(state["catalogue"])
 
 
 def loss(state: State, outputs_BI: Any, truth_BT: Any, weight_B: Any = None, *, label_smoothing: float = 0.0) -> Any:
-    """Softmax cross-entropy over the catalogue, averaged over a row's next items; the rows' mean by weights."""
+    """Softmax cross-entropy over the catalogue, summed over a row's next items; the rows' mean by weights.
+
+    The sum (Liang et al. 2018) and not the mean: a row that names many items teaches more. It stands over how many a
+    training row has, so that the loss is about that of one item.
+    """
     from torch.nn.functional import log_softmax
 
     known_BT = truth_BT >= FIRST
     logs_BI = log_softmax(outputs_BI, 1)
     chosen_BT = logs_BI.gather(1, (truth_BT.long() - FIRST).clamp(min=0)) * known_BT
     count_B = known_BT.sum(1)
-    losses_B = -chosen_BT.sum(1) / count_B.clamp(min=1)
+    losses_B = -chosen_BT.sum(1)
     if label_smoothing:
-        losses_B = (1 - label_smoothing) * losses_B - label_smoothing * logs_BI.mean(1) * (count_B > 0)
+        losses_B = (1 - label_smoothing) * losses_B - label_smoothing * logs_BI.mean(1) * count_B
+    losses_B = losses_B / state["mean_next"]
     total_B = row_weights(state, truth_BT, weight_B)
     return (losses_B * total_B).sum() / total_B.sum().clamp(min=1e-12)
 

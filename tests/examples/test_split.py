@@ -124,10 +124,17 @@ def test_official_test_rows_are_exactly_the_named_ones_and_validation_comes_out_
     assert np.mean(sides[:400] == "validation") == pytest.approx(0.2, abs=0.06)
 
 
+def test_official_validation_rows_are_the_named_ones_where_there_are_some():
+    table = official(["train"] * 40 + ["validation"] * 5 + ["test"] * 10)
+    sides, _ = place(table, Split(by="official", column="side", validation=0.9), ["name"])
+    assert sides.tolist() == table.column("side").to_pylist()
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [
         (["train", "test", "dev"], "'dev'"),
+        (["train", "validation"], "'validation'"),
         (["train", "Test"], "'Test'"),
         (["train", "test", None], "None"),
         (["train", "train"], "['train']"),

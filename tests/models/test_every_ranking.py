@@ -18,7 +18,7 @@ ITEMS = [f"item {i:02d}" for i in range(12)]
 HISTORY = "encoded.tokens_0"
 STATE = {
     "type": "ranking", "column": "next", "history": "past", "catalogue": ITEMS, "counts": list(range(12, 0, -1)),
-    "top": 5, "seen": "mask", "array": HISTORY,
+    "mean_next": 1.5, "top": 5, "seen": "mask", "array": HISTORY,
 }  # fmt: skip
 SPECS = (
     ArraySpec(HISTORY, "tokens", ("past",), 14),
@@ -70,7 +70,7 @@ OPTIONS = {
     "popularity": {},
     "itemknn": {"neighbours": 3, "shrinkage": 2.0},
     "ease": {"penalty": 4.0},
-    "ridge": {"penalty": 3.0},
+    "ridge": {"penalty": 1.0},
     "ials": {"width": 4, "sweeps": 3, "steps": 8, "frequency": 0.5, "penalty": 0.1},
     "factorization": {"width": 8, "hidden": [6], "dropout": 0.1},
     "mlp": {"hidden": [8]},
@@ -193,11 +193,15 @@ def test_ridge_is_scikit_learns_of_next_on_past_items(fitted):
     arrays = TRAIN
     taken = (arrays["weight"] > 0) & (arrays["target"][:, 0] > 0)
     weights = arrays["weight"][taken] / arrays["weight"][taken].mean()
-    model = Ridge(alpha=3.0, fit_intercept=False)
-    model.fit(held_by(arrays[HISTORY])[taken], held_by(arrays["target"])[taken], sample_weight=weights)
+    model = Ridge(alpha=1.0, fit_intercept=False)
+    model.fit(of_length_one(held_by(arrays[HISTORY]))[taken], held_by(arrays["target"])[taken], sample_weight=weights)
     rows = rows_of(40, 9)
     found = run(fitted["ridge"].network, feed(rows))["outputs"]
-    np.testing.assert_allclose(found, held_by(rows[HISTORY]) @ model.coef_.T, atol=1e-5)
+    np.testing.assert_allclose(found, of_length_one(held_by(rows[HISTORY])) @ model.coef_.T, atol=1e-5)
+
+
+def of_length_one(held):
+    return held / np.maximum(np.linalg.norm(held, axis=1, keepdims=True), 1)
 
 
 def objective(rows, items, baskets, options):

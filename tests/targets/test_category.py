@@ -18,7 +18,7 @@ CALIBRATION = {"temperature": 2.0}
 
 
 def test_each_target_type_is_tested_here():
-    assert seam("targets") == ["category", "number"]
+    assert seam("targets") == ["category", "number", "ranking"]
     assert target_module(Target(column="buys")) is category
 
 
