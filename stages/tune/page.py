@@ -22,12 +22,13 @@ pre,code{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,monospace}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr));gap:14px}
 .wide{overflow-x:auto}.wide svg{min-width:520px}
 svg{display:block;width:100%;height:auto;background:var(--soft);border-radius:10px}
-svg text{fill:var(--dim);font-size:13px;font-family:inherit}.grid{stroke:var(--line)}.axis{stroke:var(--dim)}
+svg text{fill:var(--dim);font-size:13px;font-family:inherit;paint-order:stroke;stroke:var(--soft);stroke-width:4px}
+.grid{stroke:var(--line)}.axis{stroke:var(--dim)}
 .now{stroke:var(--dim);stroke-dasharray:5 4}.path{fill:none;stroke:var(--path);stroke-width:1.6}
 .dot{fill:var(--path)}.cut{fill:none;stroke:var(--dim)}.best{fill:var(--best)}.bar{fill:var(--path)}
 table{border-collapse:collapse;width:100%;font-size:14px}th{text-align:left;color:var(--dim);font-weight:600}
 th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);white-space:nowrap}tr.best td{color:var(--best)}
-@media(max-width:640px){main{padding:16px 14px 40px}svg text{font-size:17px}}
+@media(max-width:640px){main{padding:16px 14px 40px}.plots svg text{font-size:15px}}
 """
 
 

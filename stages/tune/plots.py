@@ -171,7 +171,9 @@ def parallel(ranges: Mapping[str, Any], points: Sequence[Point], present: float,
     for place, (axis, name) in enumerate(zip([*axes, up], [*names, metric], strict=True)):
         x, last = x_of(shares[place], width), place == len(names)
         parts.append(line(x, y_of(0), x, y_of(1), "axis"))
-        parts.append(text(x, HEIGHT - 12, name, "start" if place == 0 else "end" if last else "middle"))
+        parts.append(
+            text(x, HEIGHT - 20 + 14 * (place % 2), name, "start" if place == 0 else "end" if last else "middle")
+        )
         parts += [
             text(x + (-6 if last else 6), y_of(at) + 4, label, "end" if last else "start") for at, label in axis.ticks
         ]

@@ -36,7 +36,7 @@ shop: # who buys?
       learning_rate: {low: 0.0005, high: 0.1, log: true}
       options.dropout: [0.0, 0.2, 0.4]
       options.hidden: [[4], [16], [32, 16]]
-    trials: 6
+    trials: 4
     seed: 5
 """
 
