@@ -28,6 +28,7 @@ class Batch(NamedTuple):
     truth: Tensor
     weight: Tensor | None
     total: float
+    rows: Tensor | None = None  # their numbers, where some are left out
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,24 @@ ALONE = Place()
 
 @dataclass(frozen=True)
 class Rows:
-    """One split: tensors on the device, or arrays mapped from a file. `window` is its number of blocks there."""
+    """One split: tensors on the device, or arrays mapped from a file. `window` is its number of blocks there.
+
+    `shares` [N] weigh rows in this epoch; those of 0 are left out.
+    """
 
     arrays: Mapping[str, Tensor | np.ndarray]
     device: torch.device
     block: int = 0
     window: int = 0
+    shares: Tensor | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
+
+    @property
+    def num_live(self) -> int:
+        """How many rows an epoch learns from."""
+        return len(self) if self.shares is None else int((self.shares > 0).sum())
 
     @property
     def bytes_a_row(self) -> int:
@@ -97,6 +107,8 @@ def chunks(rows: Rows, size: int, seed: int) -> Iterator[Tensor]:
     most = max(1, CHUNK_BYTES // (rows.bytes_a_row * size)) * size
     left = torch.zeros(0, dtype=torch.int64)
     for window in order(rows, seed):
+        if rows.shares is not None:
+            window = window[rows.shares[window] > 0]
         left = torch.cat([left, window]) if len(left) else window
         whole = len(left) // size * size
         yield from torch.split(left[:whole], most) if whole else ()
@@ -119,7 +131,17 @@ def batches(
         if place.world > 1:
             parts = tuple(part[place.rank :: place.world] for part in parts)
             rows_K = torch.cat(parts)
-        yield from cut(rows.take(rows_K), specs, [len(part) for part in parts])
+        yield from cut(weighed(rows, rows_K), specs, [len(part) for part in parts])
+
+
+def weighed(rows: Rows, rows_K: Tensor) -> dict[str, Tensor]:
+    """Rows with their weights, and with their numbers where the epoch leaves some out."""
+    taken = rows.take(rows_K)
+    if rows.shares is not None:
+        share_K = rows.shares[rows_K].to(rows.device)
+        taken["weight"] = taken["weight"] * share_K if "weight" in taken else share_K
+        taken["rows"] = rows_K
+    return taken
 
 
 def cut(taken: Mapping[str, Tensor], specs: Sequence[ArraySpec], sizes: list[int]) -> Iterator[Batch]:
@@ -132,8 +154,9 @@ def cut(taken: Mapping[str, Tensor], specs: Sequence[ArraySpec], sizes: list[int
         return
     weights = torch.split(taken["weight"], sizes)
     totals = torch.stack([weight.sum() for weight in weights]).tolist()
-    for arrays, truth, weight, total in zip(columns, truths, weights, totals, strict=True):
-        yield Batch(arrays, truth, weight, total)
+    numbers = torch.split(taken["rows"], sizes) if "rows" in taken else [None] * len(sizes)
+    for arrays, truth, weight, total, rows in zip(columns, truths, weights, totals, numbers, strict=True):
+        yield Batch(arrays, truth, weight, total, rows)
 
 
 def split_columns(taken: Mapping[str, Tensor], specs: Sequence[ArraySpec], sizes: list[int]) -> list[list[Tensor]]:

@@ -17,6 +17,8 @@ FACTS = (
     "weight", "epoch", "position", "steps", "parts", "best_epoch", "best_loss", "first_loss", "seconds", "history",
 )  # fmt: skip
 
+PER_ROW = ("losses", "shares")
+
 
 def save_checkpoint(path: Path, run: Run) -> None:
     """Write weights, their average and best, optimisers, random states and history, whole or not at all."""
@@ -41,6 +43,7 @@ def tensors_of(run: Run) -> Iterator[tuple[str, Tensor]]:
         for index, state in optimizer.state_dict()["state"].items():
             found = {name: value for name, value in state.items() if isinstance(value, Tensor)}
             yield from ((f"optimizer.{number}.{index}.{name}", tensor) for name, tensor in found.items())
+    yield from ((name, getattr(run, name)) for name in PER_ROW if getattr(run, name) is not None)
     yield "total", run.total
     yield "random.sampler", run.generator.get_state()
     yield "random.torch", torch.get_rng_state()
@@ -78,6 +81,8 @@ def load_checkpoint(path: Path, run: Run) -> bool:
             index, key = name.split(".", 1)
             state[int(index)][key] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    for name in PER_ROW:
+        setattr(run, name, tensors.get(name))
     run.total.copy_(tensors["total"])
     run.generator.set_state(tensors["random.sampler"])
     torch.set_rng_state(tensors["random.torch"])

@@ -4,6 +4,7 @@ Only the process of rank 0 reports and writes. Shapes: N rows, B rows of a batch
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from stages.training.devices import channels_last, choose_device, set_up
 from stages.training.export import export
 from stages.training.live import Pulse, describe, score_of
 from stages.training.optimise import optimisers, plateau_factor, rate_at
+from stages.training.prune import prunes, shares_of, unknown_losses
 from stages.training.recipe import Recipe, memory_limit
 from stages.training.run import Run, require_sound
-from stages.training.step import Learner, follow, gradient, learner_of, step
+from stages.training.step import Learner, follow, gradient, learner_of, row_losses, step
 
 CHECKPOINT_SECONDS = 5.0
 PREDICTED_ROWS = 1024
@@ -103,9 +105,24 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
+def live_rows(run: Run, rows: Rows, recipe: Recipe, place: Place) -> Rows:
+    """All rows, or those that the epoch learns from. An epoch that was broken off keeps its own."""
+    if not recipe.prune:
+        return rows
+    if place.world > 1:
+        raise TrainingError("train.prune keeps each row's loss in one process. Set prune: 0, or start one process.")
+    if run.losses is None:
+        run.losses = unknown_losses(len(rows))
+    if not run.position:
+        share = recipe.prune if prunes(recipe, run.epoch) else 0.0
+        run.shares = shares_of(run.losses, share, epoch_seed(recipe.seed, run.epoch) + 1)
+    return replace(rows, shares=run.shares)
+
+
 def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: Pulse, place: Place = ALONE) -> None:
     """One pass over the training rows in a new order, or what is left of it."""
-    num_batches = -(-len(rows) // recipe.batch_size)
+    rows = live_rows(run, rows, recipe, place)
+    num_batches = -(-rows.num_live // recipe.batch_size)
     factor = plateau_factor(run.watched_losses()) if recipe.schedule == "plateau" else 1.0
     seed = epoch_seed(recipe.seed, run.epoch)
     run.network.train()
@@ -115,8 +132,10 @@ def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: P
             progress = max(progress, pulse.seconds() / recipe.budget_seconds)
             if progress >= 1:
                 break
-        if batch.total > 0 and not (learner.whole and len(batch.truth) < 2 < len(rows)):
+        if batch.total > 0 and not (learner.whole and len(batch.truth) < 2 < rows.num_live):
             loss = gradient(learner, batch, run.generator)
+            if run.losses is not None and batch.rows is not None:
+                run.losses[batch.rows] = row_losses(batch).cpu()
             step(learner, run.optimizers, factor * rate_at(progress, recipe))
             run.count(loss, batch.total)
             if run.average is not None and recipe.ema is not None:

@@ -36,6 +36,7 @@ class Recipe(Section):
     ema: float | None = Field(default=None, gt=0, lt=1)  # keep this moving average of the weights, not the last
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     mixup: float = Field(default=0.0, ge=0)  # alpha of Zhang et al. (2018)
+    prune: float = Field(default=0.0, ge=0, lt=1)  # share of rows below the mean loss that an epoch leaves out
     augment: dict[str, dict[str, Any]] = {}  # by column: options of stages/training/augment.py
     patience: int | None = Field(default=None, ge=1)  # epochs without a better validation loss
 
@@ -58,6 +59,8 @@ class Recipe(Section):
             raise ValueError("a momentum above 0 where nesterov is true")
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate of at most batch_size ({self.batch_size}): a part is one row or more")
+        if self.prune and self.mixup:
+            raise ValueError("prune or mixup, not both: prune needs each row's own loss")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas of at least 0 and below 1")
         return self

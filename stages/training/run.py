@@ -33,6 +33,8 @@ class Run:
     best_loss: float = math.inf
     first_loss: float | None = None
     seconds: float = 0.0
+    losses: Tensor | None = None  # [N]: each row's last one, where the recipe prunes
+    shares: Tensor | None = None  # [N]: each row's weight in this epoch, where it leaves rows out
     history: list[dict[str, float]] = field(default_factory=list)
 
     @property

@@ -44,6 +44,8 @@ class Learner:
 
 def prepare(learner: Learner, batch: Batch, generator: torch.Generator) -> tuple[list[Tensor], list[Truth], float]:
     """The batch as it is learnt from: augmented and mixed. With a mix come two truths, and the first one's share."""
+    if batch.rows is not None and batch.weight is not None:
+        batch.weight.requires_grad_()  # see row_losses
     arrays, own = batch.arrays, (batch.truth, batch.weight)
     if learner.augment:
         arrays = augment(arrays, learner.specs, learner.augment, generator)
@@ -78,7 +80,9 @@ def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share:
     num_rows = len(truths[0][0])
     parts = min(learner.parts, max(1, num_rows // 2) if learner.whole else num_rows)
     if parts == 1:
-        loss = loss_of(learner, arrays, truths, share)
+        weight = truths[0][1]
+        of_batch = None if weight is None or not weight.requires_grad else [weight.sum() / total]  # 1, with a gradient
+        loss = loss_of(learner, arrays, truths, share, of_batch)
         torch.autograd.backward(loss)
         return loss.detach()
     sizes = [len(part) for part in torch.arange(num_rows).tensor_split(parts)]
@@ -95,6 +99,13 @@ def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share:
         torch.autograd.backward(loss)
         summed += loss.detach()
     return summed
+
+
+def row_losses(batch: Batch) -> Tensor:
+    """float [B], after `gradient`: the loss is Σ weight · row's loss / total, hence from a weight's gradient."""
+    assert batch.weight is not None
+    assert batch.weight.grad is not None
+    return batch.weight.grad * batch.total
 
 
 def loss_of(

@@ -10,7 +10,7 @@ import torch
 from stages.contract.loader import choose
 from stages.core.errors import ContractError, TrainingError
 from stages.core.tensors import read_tensors
-from stages.training import Recipe, loop, options_of
+from stages.training import Recipe, live, loop, options_of
 from stages.training.fitted import write_fitted
 from stages.training.optimise import rate_at
 
@@ -151,3 +151,15 @@ def test_options_of_an_unknown_model_name_the_ones_there_are():
         options_of("boostng", {}, "shop.train")
     with pytest.raises(ContractError, match=r"shop\.train\.options\.width is 0; expected greater than or equal to 1"):
         options_of("bag", {"width": 0}, "shop.train")
+
+
+def test_a_run_that_leaves_rows_out_and_is_killed_within_an_epoch_ends_in_the_same_bits(train, tmp_path, monkeypatch):
+    recipe = {"prune": 0.5, "epochs": 6, "batch_size": 4}
+    whole = train("convnet", **recipe)
+    assert everything(whole) != everything(train("convnet", **{**recipe, "prune": 0.0}))
+    monkeypatch.setattr(live, "LINE_SECONDS", -1.0)  # a line, and a checkpoint, after every batch
+    for lines in (7, 22, 41):
+        with pytest.raises(Killed):
+            train("convnet", tmp_path / "run.safetensors", killed_after(lines), **recipe)
+        torch.manual_seed(999)
+    assert everything(train("convnet", tmp_path / "run.safetensors", **recipe)) == everything(whole)
