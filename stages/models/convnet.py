@@ -18,6 +18,7 @@ from stages.models._combine import Combined, plain_encoder
 from stages.models._combine import Options as Combining
 from stages.models._encoders import KINDS, PICTURES, Pixels
 from stages.models._initialise import activation, convolution
+from stages.models._mirror import Mirrored
 from stages.models._pictures import Average, Patches, side_of
 
 NEEDS = ("image", "wave")
@@ -29,6 +30,7 @@ class Options(Combining):
     """`channels` of each block: one more for each doubling of the picture's side."""
 
     channels: list[int] = Field(default=[32, 64, 96], min_length=1)
+    mirror: bool = False  # predict as the mean of a picture and its mirror image
     patch: int = Field(default=2, ge=1)  # side of the squares of pixels that become channels
     grid: int = Field(default=4, ge=1)  # a last map of more places a side than this is averaged
     padding: Literal["same", "valid"] = "same"  # valid: each convolution takes a pixel off each border
@@ -81,4 +83,5 @@ def build(problem: Problem, options: Options) -> nn.Module:
     encoders = [
         Picture(spec, options) if spec.kind in PICTURES else plain_encoder(spec, options) for spec in problem.specs
     ]
-    return Combined(encoders, problem.num_outputs, options)
+    network = Combined(encoders, problem.num_outputs, options)
+    return Mirrored(network, problem.specs) if options.mirror else network

@@ -18,6 +18,7 @@ from stages.models._combine import Combined, plain_encoder
 from stages.models._combine import Options as Combining
 from stages.models._encoders import KINDS, PICTURES, Pixels
 from stages.models._initialise import Activation, activation, convolution
+from stages.models._mirror import Mirrored
 from stages.models._pictures import Add, Average, Patches, Squeeze, side_of
 
 NEEDS = ("image", "wave")
@@ -30,6 +31,7 @@ class Options(Combining):
 
     channels: list[int] = Field(default=[32, 64, 128], min_length=1)
     blocks: int = Field(default=2, ge=1)  # in each stage
+    mirror: bool = False  # predict as the mean of a picture and its mirror image
     patch: int = Field(default=1, ge=1)  # side of the squares of pixels that become channels
     stride: int = Field(default=1, ge=1, le=4)  # of the first convolution
     grid: int = Field(default=1, ge=1)  # the last map is averaged to so many places a side
@@ -103,4 +105,5 @@ def build(problem: Problem, options: Options) -> nn.Module:
     encoders = [
         Picture(spec, options) if spec.kind in PICTURES else plain_encoder(spec, options) for spec in problem.specs
     ]
-    return Combined(encoders, problem.num_outputs, options)
+    network = Combined(encoders, problem.num_outputs, options)
+    return Mirrored(network, problem.specs) if options.mirror else network
