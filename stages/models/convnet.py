@@ -6,9 +6,9 @@ nearly all time goes into memory, hence channels last, and pooling before normal
 """
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from stages.core.arrays import ArraySpec
@@ -30,6 +30,8 @@ class Options(Combining):
     """`channels` of each block: one more for each doubling of the picture's side."""
 
     channels: list[int] = Field(default=[32, 64, 96], min_length=1)
+    repeats: list[int] = []  # convolutions of each block, the last one of which halves; one each if not declared
+    cover: bool = False  # halve odd sides upwards, so that no border is lost
     mirror: bool = False  # predict as the mean of a picture and its mirror image
     patch: int = Field(default=2, ge=1)  # side of the squares of pixels that become channels
     grid: int = Field(default=4, ge=1)  # a last map of more places a side than this is averaged
@@ -37,11 +39,17 @@ class Options(Combining):
     normalise: bool = True  # batch normalisation in each block
     pool_last: bool = False  # halve the picture after the last block too
 
+    @model_validator(mode="after")
+    def _one_repeat_a_block(self) -> Self:
+        if self.repeats and (len(self.repeats) != len(self.channels) or min(self.repeats) < 1):
+            raise ValueError(f"repeats of one number from 1 a block, {len(self.channels)} in all")
+        return self
 
-def block(inputs: int, outputs: int, shrink: tuple[int, ...], options: Options) -> nn.Sequential:
+
+def convolve(inputs: int, outputs: int, shrink: tuple[int, ...], options: Options) -> nn.Sequential:
     padding = 0 if options.padding == "valid" else 1
     layer = convolution(inputs, outputs, 3, padding=padding, bias=not options.normalise, name=options.activation)
-    pool = nn.MaxPool2d(shrink) if max(shrink) > 1 else nn.Identity()
+    pool = nn.MaxPool2d(shrink, ceil_mode=options.cover) if max(shrink) > 1 else nn.Identity()
     norm = nn.BatchNorm2d(outputs) if options.normalise else nn.Identity()
     return nn.Sequential(layer, pool, norm, activation(options.activation))
 
@@ -55,13 +63,15 @@ class Picture(nn.Module):
         sides = [side_of(side, options.patch) for side in spec.shape[1:]]
         layers: list[nn.Module] = [Pixels(spec), Patches(options.patch)]
         for place, outputs in enumerate(options.channels, start=1):
-            sides = [side - 2 * (options.padding == "valid") for side in sides]
-            if min(sides) < 1:
-                raise too_small(spec, options)
-            halving = place < len(options.channels) or options.pool_last
-            shrink = tuple(2 if halving and side > 1 else 1 for side in sides)
-            layers.append(block(inputs, outputs, shrink, options))
-            inputs, sides = outputs, [side // by for side, by in zip(sides, shrink, strict=True)]
+            repeats = options.repeats[place - 1] if options.repeats else 1
+            for repeat in range(1, repeats + 1):
+                sides = [side - 2 * (options.padding == "valid") for side in sides]
+                if min(sides) < 1:
+                    raise too_small(spec, options)
+                halving = repeat == repeats and (place < len(options.channels) or options.pool_last)
+                shrink = tuple(2 if halving and side > 1 else 1 for side in sides)
+                layers.append(convolve(inputs, outputs, shrink, options))
+                inputs, sides = outputs, [halved(side, by, options) for side, by in zip(sides, shrink, strict=True)]
         average = Average(sides, options.grid)
         self.body = nn.Sequential(*layers, average)
         self.width = inputs * math.prod(average.places)
@@ -69,6 +79,10 @@ class Picture(nn.Module):
     def forward(self, image_BCHW: Tensor) -> Tensor:
         flat: Tensor = self.body(image_BCHW).permute(0, 2, 3, 1).flatten(1)  # channels last: no copy
         return flat
+
+
+def halved(side: int, by: int, options: Options) -> int:
+    return side_of(side, by) if options.cover else side // by
 
 
 def too_small(spec: ArraySpec, options: Options) -> ContractError:
