@@ -106,7 +106,7 @@ def to_array(column: Column, values: Sequence[Any]) -> np.ndarray:
 
 def stack(values: Sequence[Any], shape: tuple[int, ...], dtype: type) -> np.ndarray:
     """[N, *shape]; black or silent where missing."""
-    stacked = np.zeros((len(values), *shape), dtype)
+    stacked: np.ndarray = np.zeros((len(values), *shape), dtype)
     for place, value in enumerate(values):
         if value is not None:
             stacked[place] = value

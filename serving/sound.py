@@ -51,7 +51,8 @@ def parse_audio(column: Column, value: Any) -> np.ndarray:
 
 
 def num_samples(column: Column) -> int:
-    return round(column["rate"] * column["seconds"])
+    count: int = round(column["rate"] * column["seconds"])
+    return count
 
 
 def decode_audio(column: Column, content: bytes) -> np.ndarray:

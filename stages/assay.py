@@ -172,7 +172,8 @@ def rows_of(gate: Gate, evidence: Evidence, path: str) -> Samples:
         rows, own = evidence.slices[name].get(value, (0, {}))
         if not own:
             raise ContractError(
-                f"{path} asks of rows whose {name} is {value!r}, and the test has {rows} of them, too few to tell. It has "
+                f"{path} asks of rows whose {name} is {value!r}, and the test has {rows} of them, too few to tell. "
+                f"It has "
                 f"{', '.join(evidence.slices[name])}"
             )
         return own

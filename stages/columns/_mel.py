@@ -48,7 +48,7 @@ class Mel:
         time = np.arange(self.window)
         hann = 0.5 - 0.5 * np.cos(2 * np.pi * (time + 0.5) / self.window)
         angles = 2 * np.pi * np.outer(self.places, time) / self.length
-        return np.concatenate([np.cos(angles), np.sin(angles)]) * hann * (2 / hann.sum() / FULL_SCALE)
+        return np.asarray(np.concatenate([np.cos(angles), np.sin(angles)]) * hann * (2 / hann.sum() / FULL_SCALE))
 
     def bands_by_bins(self) -> np.ndarray:
         """[bands, bins]: triangles of equal width in mel, each 1 at its middle (Young et al., The HTK Book, 5.4).
@@ -61,7 +61,7 @@ class Mel:
         weights = np.maximum(np.minimum((hz - low) / (middle - low), (high - hz) / (high - middle)), 0.0)
         empty = np.flatnonzero(weights.sum(1) < 1e-6)
         weights[empty, np.abs(hz - middle[empty]).argmin(1)] = 1.0
-        return weights
+        return np.asarray(weights)
 
 
 def to_mel(hz: float) -> float:

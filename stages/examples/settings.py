@@ -202,6 +202,7 @@ def check_target(contract: Contract, path: str) -> None:
 
 def check_history(contract: Contract, path: str) -> None:
     history = contract.target.history
+    assert history is not None, "checked by the target"
     found = contract.example_columns[history]
     if found.type != "items" or history not in contract.input_columns:
         what = f"a {found.type}" if found.type != "items" else "the target itself, or input: false"

@@ -80,22 +80,25 @@ def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share:
     num_rows = len(truths[0][0])
     parts = min(learner.parts, max(1, num_rows // 2) if learner.whole else num_rows)
     if parts == 1:
-        weight = truths[0][1]
-        of_batch = None if weight is None or not weight.requires_grad else [weight.sum() / total]  # 1, with a gradient
+        own = truths[0]
+        of_batch = None
+        if own[1] is not None and own[1].requires_grad:
+            total = learner.row_weights(*own).sum()
+            of_batch = [total / total.detach().clamp(min=1e-12)]  # 1, with a gradient
         loss = loss_of(learner, arrays, truths, share, of_batch)
         torch.autograd.backward(loss)
         return loss.detach()
     sizes = [len(part) for part in torch.arange(num_rows).tensor_split(parts)]
     weights = [learner.row_weights(truth, weight) for truth, weight in truths]
-    shares = [torch.split(weight / weight.sum().clamp(min=1e-12), sizes) for weight in weights]
+    shares = [torch.split(weight / weight.sum().detach().clamp(min=1e-12), sizes) for weight in weights]
     summed = torch.zeros((), device=learner.device)
     split = zip(*(torch.split(array, sizes) for array in arrays), strict=True)
     for place, part in enumerate(split):
-        own = [
+        each = [
             (torch.split(truth, sizes)[place], None if weight is None else torch.split(weight, sizes)[place])
             for truth, weight in truths
         ]
-        loss = loss_of(learner, list(part), own, share, [weight[place].sum() for weight in shares])
+        loss = loss_of(learner, list(part), each, share, [weight[place].sum() for weight in shares])
         torch.autograd.backward(loss)
         summed += loss.detach()
     return summed
