@@ -29,6 +29,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bag": {"width": 16, "dropout": 0.2},
     "convnet": {"channels": [16, 24], "dropout": 0.2, "set_width": 1},
     "resnet": {"channels": [8, 16], "blocks": 1, "set_width": 1},
+    "recurrent": {"width": 8, "set_width": 4},
+    "transformer": {"width": 16, "depth": 1},
 }
 RECIPE = Recipe(epochs=2, batch_size=16, learning_rate=0.02, device="cpu", seed=3)
 
