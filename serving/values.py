@@ -193,7 +193,7 @@ def parse_items(column: Column, value: Any) -> list[str]:
 
 
 def to_entries(column: Column, value: Any) -> list[Any]:
-    entries: Any = None
+    entries: list[Any] | None
     if isinstance(value, (list, tuple, np.ndarray)):
         entries = list(value)
     elif isinstance(value, str) and column.get("separator"):

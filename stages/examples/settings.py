@@ -193,16 +193,14 @@ def check_target(contract: Contract, path: str) -> None:
             f"{' or '.join(TARGETS[target.type])}.{hint}"
         )
     if target.history is not None:
-        check_history(contract, path)
+        check_history(contract, target.history, path)
     values = getattr(column, "values", None)
     if target.positive is not None and values and target.positive not in values:
         hint = suggest(target.positive, values)
         raise ContractError(f"{path}.target.positive is {target.positive!r}.{hint} Declared: {', '.join(values)}")
 
 
-def check_history(contract: Contract, path: str) -> None:
-    history = contract.target.history
-    assert history is not None, "checked by the target"
+def check_history(contract: Contract, history: str, path: str) -> None:
     found = contract.example_columns[history]
     if found.type != "items" or history not in contract.input_columns:
         what = f"a {found.type}" if found.type != "items" else "the target itself, or input: false"

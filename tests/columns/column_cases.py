@@ -136,9 +136,7 @@ CASES = {
         ['["z"]'],
     ),
     "items, numbers in no order": Case(
-        {"type": "items", "max_items": 2},
-        [[1, 2, 3], [2, 2], [None, 7], None],
-        [[2**62]],
+        {"type": "items", "max_items": 2}, [[1, 2, 3], [2, 2], [None, 7], None], [[2**62]],
         {"kind": "set", "min_count": 2},
     ),
     "items, few": Case({"type": "items"}, [["a", "b"], ["a"], ["c", "a"]], [["c"]], {"max_values": 1}),
