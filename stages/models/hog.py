@@ -23,6 +23,7 @@ SUITS = ("dense", "index", "set", "tokens", "image", "wave")
 NEEDS = ("image", "wave")
 TARGETS = ("category",)
 GRID = "grid."
+BATCH_PIXELS = 1_000_000
 
 
 class Options(Section):
@@ -54,7 +55,8 @@ def histograms(pictures: np.ndarray, spec: ArraySpec, grid: Grid) -> np.ndarray:
     graph = Graph()
     found = draw_hog(graph, graph.input(spec.name, spec.dtype, spec.dims), grid)
     graph.output(found, "histograms", "float32", ["N", grid.size])
-    return run(graph.build("histograms"), {spec.name: pictures})["histograms"]
+    rows = max(1, min(256, BATCH_PIXELS // spec.size))  # a batch holds nine floats a pixel, several times over
+    return run(graph.build("histograms"), {spec.name: pictures}, batch_size=rows)["histograms"]
 
 
 def rows_of(matrix: np.ndarray) -> solver.Columns:

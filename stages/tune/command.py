@@ -80,16 +80,19 @@ def conclude(
     """Compare the best with the present setting, write the page, and print the change, or make it."""
     points = points_of(study)
     best = best_of(points, search.sign)
+    if best is None:
+        print("no trial has a score yet. The same command goes on where this one ended", file=sys.stderr)
+        return
     about = compare(search, best)
     before = arguments.params.read_bytes().decode("utf-8")
     train = search.train({})
-    values = {} if best is None else {n: v for n, v in best.values.items() if v != present(train, n)}
+    values = {name: value for name, value in best.values.items() if value != present(train, name)}
     after = change(before, contract.pipeline, values)
     about |= {
         "pipeline": contract.pipeline, "model": train.model, "metric": search.metric, "sign": search.sign,
         "finished": len(points), "trials": trials, "pruned": sum(point.score is None for point in points),
         "rows": len(search.bench.splits["validation"]["target"]), "importance": importance_of(study),
-        "diff": diff(before, after, arguments.params.name), "best": None if best is None else best.number,
+        "diff": diff(before, after, arguments.params.name), "best": best.number,
     }  # fmt: skip
     write_text(out / "report.html", page(about, points, search.ranges))
     for line in summary(about, out / "report.html"):
@@ -115,16 +118,13 @@ def best_of(points: list[Point], sign: int) -> Point | None:
     return max(scored)[2] if scored else None
 
 
-def compare(search: Search, best: Point | None) -> dict[str, Any]:
+def compare(search: Search, best: Point) -> dict[str, Any]:
     """Both settings on the same resamples of validation, paired."""
-    folders = {"present": fit_one(search.train({}), search.bench, report=lambda text: None)}
-    if best is not None:
-        folders["winner"] = fit_one(search.train(best.values), search.bench, report=lambda text: None)
+    settings = {"present": search.train({}), "winner": search.train(best.values)}
+    folders = {name: fit_one(train, search.bench, report=lambda text: None) for name, train in settings.items()}
     answers = {name: search.answers(folder) for name, folder in folders.items()}
     samples = search.scoring.samples(answers, search.bench.splits["validation"])
     found: dict[str, Any] = {name: summarise(samples[name, search.metric]) for name in folders}
-    if best is None:
-        return {**found, "shown": False, "words": "no trial has a score yet"}
     ahead = summarise(samples["winner", search.metric] - samples["present", search.metric])
     signed = summarise(search.sign * (samples["winner", search.metric] - samples["present", search.metric]))
     shown = signed.get("low", -1.0) > 0
@@ -146,7 +146,6 @@ def importance_of(study: "optuna.Study") -> Mapping[str, float] | str:
 def summary(about: Mapping[str, Any], path: Path) -> list[str]:
     lines = [f"{about['finished']} of {about['trials']} trials, {about['pruned']} pruned or without a score"]
     lines.append(f"present setting: {about['metric']} {interval(about['present'])}")
-    if about["best"] is not None:
-        lines.append(f"best (trial {about['best']}): {about['metric']} {interval(about['winner'])}")
-        lines.append(f"difference, paired: {interval(about['difference'])}: {about['words']}")
+    lines.append(f"best (trial {about['best']}): {about['metric']} {interval(about['winner'])}")
+    lines.append(f"difference, paired: {interval(about['difference'])}: {about['words']}")
     return [*lines, f"plots: {path}"]

@@ -41,17 +41,16 @@ def page(about: Mapping[str, Any], points: Sequence[Point], ranges: Mapping[str,
     body.append(
         f"<h2>The change</h2><pre>{escape(about['diff']) or 'none: the present setting is the best found'}</pre>"
     )
-    if about["best"] is not None:
-        body.append("<h2>Trials</h2><div class=plots>" + plots.history(points, present, sign, metric))
-        body.append(importance(about["importance"]) + "</div>")
-        body.append(
-            "<p class=dim>Dashed: the present setting. Hollow: pruned, or without a score. "
-            "Bars: importance, the share of the scores' variance that a parameter explains (fANOVA).</p>"
-        )
-        drawn = plots.parallel(ranges, points, present, sign, metric)
-        body.append(f"<h2>All parameters together</h2><div class=wide>{drawn}</div>")
-        each = "".join(plots.slices(name, of, points, present, sign) for name, of in ranges.items())
-        body.append(f"<h2>Each parameter</h2><div class=plots>{each}</div>")
+    body.append("<h2>Trials</h2><div class=plots>" + plots.history(points, present, sign, metric))
+    body.append(importance(about["importance"]) + "</div>")
+    body.append(
+        "<p class=dim>Dashed: the present setting. Hollow: pruned, or without a score. "
+        "Bars: importance, the share of the scores' variance that a parameter explains (fANOVA).</p>"
+    )
+    drawn = plots.parallel(ranges, points, present, sign, metric)
+    body.append(f"<h2>All parameters together</h2><div class=wide>{drawn}</div>")
+    each = "".join(plots.slices(name, of, points, present, sign) for name, of in ranges.items())
+    body.append(f"<h2>Each parameter</h2><div class=plots>{each}</div>")
     body.append(f"<h2>Every trial</h2><div class=wide>{table(points, list(ranges), metric, about['best'])}</div>")
     return (
         '<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width,'
@@ -70,8 +69,6 @@ def counts(about: Mapping[str, Any]) -> str:
 def verdict(about: Mapping[str, Any]) -> str:
     metric = escape(about["metric"])
     lines = [f"<p>present setting: {metric} {interval(about['present'])}</p>"]
-    if about["best"] is None:
-        return "".join([*lines, "<p class=warn><b>no trial has a score yet</b></p>"])
     lines.append(f"<p>best of the search (trial {about['best']}): {metric} {interval(about['winner'])}</p>")
     lines.append(f"<p>difference, paired on the same rows: {interval(about['difference'])}</p>")
     shade = "good" if about["shown"] else "warn"

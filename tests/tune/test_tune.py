@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -73,12 +72,12 @@ def test_a_search_that_is_over_runs_nothing_and_more_trials_go_on(shop, capsys):
 
 
 def test_seconds_end_a_search_and_the_next_run_goes_on(shop, capsys, declare):
-    declare(("epochs: 6", "epochs: 2000"))
-    (shop / "params.yaml").write_text((shop / "params.yaml").read_text().replace("trials: 4", "trials: 1"))
-    began = time.monotonic()
-    assert main(["shop", "--seconds", "0.01"]) == 0
-    assert time.monotonic() - began < 60
-    assert "no trial has a score yet" in (shop / "data/.tune/shop/report.html").read_text()
+    declare(("epochs: 6", "epochs: 3000"))
+    assert main(["shop", "--seconds", "0.5"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no trial has a score yet. The same command goes on" in err
+    assert len(list((shop / "data/.tune/shop/candidates").glob("*/network.onnx"))) == 0
 
 
 # A kill
@@ -154,19 +153,16 @@ def test_the_test_split_is_never_read(shop):
 # Pruning
 
 
-def test_a_hopeless_trial_is_pruned_and_leaves_no_checkpoint(shop, capsys, declare):
-    declare(
-        ("epochs: 6", "epochs: 20"),
-        ("{low: 0.0005, high: 0.1, log: true}", "[0.03, 0.02, 0.0000001, 0.00000011]"),
-        ("      options.dropout: [0.0, 0.2, 0.4]\n      options.hidden: [[4], [16], [32, 16]]\n", ""),
-        ("trials: 4", "trials: 14"),
-    )
-    assert main(["shop"]) == 0
-    out = capsys.readouterr().out
-    pruned = [line for line in out.splitlines() if ": pruned; " in line]
+def test_hopeless_trials_are_pruned_and_leave_no_checkpoint(shop, capsys):
+    """The first five trials are never pruned: there is nothing yet to compare with."""
+    assert main(["shop", "--trials", "9"]) == 0
+    lines = capsys.readouterr().out.splitlines()[:9]
+    pruned = [number for number, line in enumerate(lines, 1) if ": pruned; " in line]
     assert pruned
-    assert all(re.search("learning_rate 1(.1)?e-07", line) for line in pruned)
+    assert min(pruned) > 5
     assert list((shop / "data/.tune/shop/checkpoints").glob("*/run.safetensors")) == []
+    page = (shop / "data/.tune/shop/report.html").read_text()
+    assert page.count("<td>pruned</td>") == page.count('class="cut"') == len(pruned)
 
 
 def test_a_setting_that_diverges_counts_as_a_trial_and_says_why(shop, capsys, declare):
@@ -181,36 +177,7 @@ def test_a_setting_that_diverges_counts_as_a_trial_and_says_why(shop, capsys, de
     assert "trial 4 of 4" in out
 
 
-# The page
-
-
-class Page(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags = [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        if tag not in ("meta", "line", "circle", "rect", "polyline"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in ("line", "circle", "rect", "polyline"):
-            assert self.open.pop() == tag
-
-
-def test_the_page_needs_no_network_and_holds_every_plot(shop, capsys):
-    assert main(["shop", "--trials", "9"]) == 0
-    text = (shop / "data/.tune/shop/report.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert "http" not in text
-    assert page.tags.count("svg") == 2 + 1 + 3  # history, importance; parallel; a slice for each parameter
-    assert "script" not in page.tags
-    assert "prefers-color-scheme:dark" in text
-    assert len(trials_of(shop / "data/.tune/shop")) == 9
-    assert "nan" not in text.lower().replace("finance", "")
+# Mistakes
 
 
 def test_a_missing_section_or_missing_features_are_named_with_the_fix(shop, capsys):
