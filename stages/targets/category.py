@@ -14,7 +14,6 @@ import pyarrow as pa
 from stages.contract.decide import Decide
 from stages.contract.target import Target
 from stages.core.errors import ContractError, DataError, suggest
-from stages.core.graph import Graph
 from stages.statistics import scores
 from stages.statistics.bootstrap import Score
 from stages.statistics.plots import Table, class_plots
@@ -241,6 +240,8 @@ def plots(state: State, chances_NC: np.ndarray, arrays: Arrays) -> dict[str, Tab
 
 def nodes(state: State, calibration: Calibration, decide: Decide, path: str, specs: Any = ()) -> Any:
     """Outputs [N, C] → `probabilities` [N, C], `decision` [N] and, where declared, `expected_value` [N]."""
+    from stages.core.graph import Graph  # a loss is computed where there is no onnx
+
     graph, num_classes = Graph(), len(state["classes"])
     actions, worth_CA = decide.matrix(list(state["classes"]), path)
     outputs = graph.input("outputs", "float32", ["N", num_classes])

@@ -14,7 +14,6 @@ import numpy as np
 
 from stages.contract.loader import choose
 from stages.contract.section import Section, parse
-from stages.core import graph
 from stages.core.errors import ContractError
 from stages.core.problem import Problem
 from stages.training.recipe import Recipe, Train
@@ -90,6 +89,8 @@ def fit(
             f"is of the kind {unfit[0].kind}.{HINTS.get(unfit[0].kind, '')}"
         )
     if not hasattr(module, "build"):
+        from stages.core import graph
+
         weights = module.fit(splits["train"], problem, options, seed=recipe.seed)
         network = module.draw(weights, problem)
         return Fitted(name, lambda: network, lambda arrays: graph.run(network, dict(arrays))["outputs"], weights)

@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from stages.core.arrays import ArraySpec
-from stages.core.graph import OPSET, strip
 
 
 def export(network: nn.Module, specs: Sequence[ArraySpec], sample: Mapping[str, np.ndarray]) -> Any:
     """`sample` holds a few rows of every array, at least 2: a batch of 1 would be taken as fixed."""
+    from stages.core.graph import OPSET, strip  # the loop trains where there is no onnx
+
     rows = [widen(spec, sample[spec.name]) for spec in specs]
     dynamic = torch.export.Dim.DYNAMIC
     shapes = tuple({0: dynamic, 1: dynamic} if spec.kind in ("set", "tokens") else {0: dynamic} for spec in specs)
