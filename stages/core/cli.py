@@ -24,6 +24,9 @@ from stages.core.files import read_json, replacing, write_json
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what an OSError bears where a disk or a quota is at its end
 
 
+OTHERS_SECONDS = 10.0  # how much later another process may come to the same error, where cores are few
+
+
 @dataclass
 class Told:
     """What is known of a run while it is under way, for the record of how it failed."""
@@ -49,9 +52,8 @@ class Job:
         self.summary.append(text)
 
 
-@contextmanager
-def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator[Job]:
-    """Run the block as one stage: parse `argv`, write `--out` whole or not at all, report."""
+def arguments_of(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """A stage's command line; `status` is where it leaves its record."""
     parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}")
     parser.add_argument("--pipeline", required=True, help="a section of params.yaml")
     for name in inputs:
@@ -60,14 +62,27 @@ def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--status", type=Path, default=Path("data/.run"))
     arguments = parser.parse_args(argv)
-    status = arguments.status / f"{arguments.pipeline}.{stage}.json"
-    start = time.perf_counter()
-    with reporting(stage, arguments.pipeline, status) as told:
+    arguments.status /= f"{arguments.pipeline}.{stage}.json"
+    return arguments
+
+
+@contextmanager
+def job(stage: str, *inputs: str, argv: Sequence[str] | None = None, rank: int | None = None) -> Iterator[Job]:
+    """Run the block as one stage: parse `argv`, write `--out` whole or not at all, report.
+
+    Where several processes run one stage, `rank` is each one's own; 0 alone writes and reports.
+    """
+    arguments = arguments_of(stage, *inputs, argv=argv)
+    status, start = arguments.status, time.perf_counter()
+    with reporting(stage, arguments.pipeline, status, rank) as told:
         contract = told.contract = load(arguments.params, arguments.pipeline)
         paths = {name: getattr(arguments, name) for name in inputs}
         for name, path in paths.items():
             if not path.exists():
                 raise IngotError(f"--{name} {path} does not exist. Run the stage that makes it, or `dvc repro`.")
+        if rank:
+            yield Job(stage, contract, paths, arguments.out)
+            return
         with replacing(arguments.out) as partial:
             running = Job(stage, contract, paths, partial)
             yield running
@@ -87,18 +102,21 @@ def job(stage: str, *inputs: str, argv: Sequence[str] | None = None) -> Iterator
 
 
 @contextmanager
-def reporting(stage: str, pipeline: str, status: Path) -> Iterator[Told]:
+def reporting(stage: str, pipeline: str, status: Path, rank: int | None = None) -> Iterator[Told]:
     """Turn an IngotError into a sentence on stderr, an exit code, and a record of its kind.
 
     Of any other exception the record says Crash, and its type alone once a contract with personal columns is told.
-    A former run's record is no longer there.
+    A former run's record is no longer there. Of several processes that fail, one tells: the others are ended with it.
     """
-    status.unlink(missing_ok=True)
+    if not rank:
+        status.unlink(missing_ok=True)
     told = Told()
     try:
         yield told
     except Exception as raised:
         error = disk_full(raised) if is_full(raised) else raised
+        if rank or (rank == 0 and not isinstance(error, IngotError)):
+            time.sleep(OTHERS_SECONDS)  # who lost another one, or fails as rank 0 does, is ended meanwhile
         kind = type(error).__name__ if isinstance(error, IngotError) else "Crash"
         message = str(error) if isinstance(error, IngotError) else crash(error, told.contract)
         with suppress(OSError):  # on a full disk the sentence is said all the same
@@ -107,6 +125,13 @@ def reporting(stage: str, pipeline: str, status: Path) -> Iterator[Told]:
             raise
         print(f"{stage} {pipeline}: {kind}: {error}", file=sys.stderr, flush=True)
         raise SystemExit(error.exit_code) from None
+
+
+def former_failure(status: Path) -> int | None:
+    """The exit code of an error of ours that a record tells of."""
+    kind = str(read_json(status).get("error")) if status.exists() else ""
+    kinds: list[type[IngotError]] = [IngotError, *IngotError.__subclasses__()]
+    return {error.__name__: error.exit_code for error in kinds}.get(kind)
 
 
 def crash(error: Exception, contract: Contract | None) -> str:

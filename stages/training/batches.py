@@ -32,17 +32,6 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which of several processes this is; each takes every `world`-th row of a batch."""
-
-    rank: int = 0
-    world: int = 1
-
-
-ALONE = Place()
-
-
-@dataclass(frozen=True)
 class Rows:
     """One split: tensors on the device, or arrays mapped from a file. `window` is its number of blocks there.
 
@@ -117,9 +106,7 @@ def chunks(rows: Rows, size: int, seed: int) -> Iterator[Tensor]:
         yield left
 
 
-def batches(
-    rows: Rows, specs: Sequence[ArraySpec], size: int, *, seed: int, skip: int = 0, place: Place = ALONE
-) -> Iterator[Batch]:
+def batches(rows: Rows, specs: Sequence[ArraySpec], size: int, *, seed: int, skip: int = 0) -> Iterator[Batch]:
     """The batches of an epoch, but for its first `skip`. `seed` is the epoch's own."""
     for rows_K in chunks(rows, size, seed):
         num_batches = -(-len(rows_K) // size)
@@ -128,9 +115,6 @@ def batches(
             continue
         rows_K, skip = rows_K[skip * size :], 0
         parts = torch.split(rows_K, size)
-        if place.world > 1:
-            parts = tuple(part[place.rank :: place.world] for part in parts)
-            rows_K = torch.cat(parts)
         yield from cut(weighed(rows, rows_K), specs, [len(part) for part in parts])
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stages.training.processes import like, whole, world
 from stages.training.run import Run
 
 FACTS = (
@@ -21,8 +22,17 @@ PER_ROW = ("losses", "shares")
 
 
 def save_checkpoint(path: Path, run: Run) -> None:
-    """Write weights, their average and best, optimisers, random states and history, whole or not at all."""
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors_of(run)}
+    """Write weights, their average and best, optimisers, random states and history, whole or not at all.
+
+    Of several processes one calls this, or all do, where weights are sharded; one writes.
+    """
+    leads, tensors = world().leads, {}
+    for name, tensor in tensors_of(run):
+        gathered = whole(tensor)
+        if leads:
+            tensors[name] = gathered.contiguous().clone()
+    if not leads:
+        return
     meta = {name: getattr(run, name) for name in FACTS}
     meta["optimizer"] = [scalars(optimizer) for optimizer in run.optimizers]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,17 +79,20 @@ def load_checkpoint(path: Path, run: Run) -> bool:
             meta = json.loads(file.metadata()["run"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError:  # a disk's fault: it costs the time, not the run
-        path.unlink()
+        path.unlink(missing_ok=True)  # another process may have found it first
         return False
-    run.network.load_state_dict(under(tensors, "network."))
-    run.best = under(tensors, "best.") or None
+    model = run.network.state_dict()
+    run.network.load_state_dict(all_like(under(tensors, "network."), model))
+    run.best = all_like(under(tensors, "best."), model) or None
     if run.average is not None:
-        run.average.load_state_dict(under(tensors, "average."))
+        run.average.load_state_dict(all_like(under(tensors, "average."), model))
     for number, optimizer in enumerate(run.optimizers):
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         state = {int(index): dict(values) for index, values in meta["optimizer"][number].items()}
         for name, tensor in under(tensors, f"optimizer.{number}.").items():
             index, key = name.split(".", 1)
-            state[int(index)][key] = tensor
+            weight = weights[int(index)]
+            state[int(index)][key] = like(tensor, weight) if tensor.shape == weight.shape else tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     for name in PER_ROW:
         setattr(run, name, tensors.get(name))
@@ -91,6 +104,10 @@ def load_checkpoint(path: Path, run: Run) -> bool:
     for name in FACTS:
         setattr(run, name, meta[name])
     return True
+
+
+def all_like(tensors: dict[str, Tensor], models: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: like(tensor, models[name]) for name, tensor in tensors.items()}
 
 
 def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ def search(build: Any, options: Any, problem: Problem, arrays: Arrays, recipe: R
     from stages.training.augmentation import augment_of
     from stages.training.batches import batches, rows_of
     from stages.training.devices import choose_device, set_up
-    from stages.training.loop import epoch_seed, start
+    from stages.training.loop import seed_of, start
     from stages.training.recipe import memory_limit
     from stages.training.step import gradient, learner_of, step
 
@@ -46,7 +46,7 @@ def search(build: Any, options: Any, problem: Problem, arrays: Arrays, recipe: R
     run = start(build, options, problem, recipe, device)
     run.network.train()
     learner = learner_of(run.network, problem, recipe, augment_of(recipe.augment, problem.specs), device, steps=STEPS)
-    epochs = (batches(rows, problem.specs, recipe.batch_size, seed=epoch_seed(recipe.seed, i)) for i in range(STEPS))
+    epochs = (batches(rows, problem.specs, recipe.batch_size, seed=seed_of(recipe.seed, i)) for i in range(STEPS))
     curve: Curve = []
     mean = 0.0
     for number, batch in zip(range(STEPS), chain.from_iterable(epochs), strict=False):

@@ -24,6 +24,7 @@ class Pulse:
     ) -> None:
         self.run, self.recipe, self.num_rows, self.report, self.save = run, recipe, num_rows, report, save
         self.checkpoint_seconds = 5.0
+        self.agree: Callable[[bool], bool] = bool  # whether all processes are to save, where all must
         self.began = self.saved = self.said = time.monotonic()
         self.before = run.seconds
         self.rows_before = self.rows()
@@ -41,13 +42,15 @@ class Pulse:
         if self.report is not None and now - self.said >= LINE_SECONDS:
             self.report(within(self))
             self.said = now
-        if self.save is not None and now - self.saved >= self.checkpoint_seconds:
-            self.keep()
+        self.keep_if_due(now)
 
     def beat(self) -> None:
         """An epoch is noted."""
         self.said = time.monotonic()
-        if self.save is not None and self.said - self.saved >= self.checkpoint_seconds:
+        self.keep_if_due(self.said)
+
+    def keep_if_due(self, now: float) -> None:
+        if self.save is not None and self.agree(now - self.saved >= self.checkpoint_seconds):
             self.keep()
 
     def keep(self) -> None:

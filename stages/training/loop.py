@@ -3,6 +3,7 @@
 Only the process of rank 0 reports and writes. Shapes: N rows, B rows of a batch, C outputs.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,12 +19,13 @@ from stages.core.errors import TrainingError
 from stages.core.problem import Problem
 from stages.training import Arrays, Fitted, Watch
 from stages.training.augmentation import augment_of
-from stages.training.batches import ALONE, Place, Rows, batches, in_turn, rows_of
+from stages.training.batches import Rows, batches, in_turn, rows_of
 from stages.training.checkpoint import load_checkpoint, save_checkpoint
 from stages.training.devices import channels_last, choose_device, set_up
 from stages.training.export import export
 from stages.training.live import Pulse, describe, score_of
 from stages.training.optimise import optimisers, plateau_factor, rate_at
+from stages.training.processes import ALONE, World, agreed, bounds, gathered, require_same, spread, whole, world
 from stages.training.prune import prunes, shares_of, unknown_losses
 from stages.training.recipe import Recipe, memory_limit
 from stages.training.run import Run, require_sound
@@ -35,12 +37,18 @@ PREDICTED_ROWS = 1024
 
 def start(build: Callable[..., nn.Module], options: Any, problem: Problem, recipe: Recipe, device: torch.device) -> Run:
     torch.manual_seed(recipe.seed)
-    network = build(problem, options).to(device)
+    network, here = build(problem, options), world()
+    if not (recipe.shard and here.size > 1):  # what is sharded may not fit as a whole
+        network = network.to(device)
     if device.type == "cuda" and any(spec.kind in ("image", "wave") for spec in problem.specs):
         channels_last(network)
-    run = Run(network, optimisers(network, recipe), torch.Generator().manual_seed(recipe.seed + 1))
+    average = copy.deepcopy(network).requires_grad_(False) if recipe.ema is not None else None
+    called = spread(network, here, device, shard=recipe.shard)  # before the optimisers: it may replace weights
+    if average is not None and recipe.shard:
+        spread(average, here, device, shard=True)
+    generator = torch.Generator().manual_seed(recipe.seed + 1)
+    run = Run(network, optimisers(network, recipe), generator, average, called)
     run.total = run.total.to(device)
-    run.follow(recipe)
     return run
 
 
@@ -69,21 +77,37 @@ def train(
     run = start(build, options, problem, recipe, device)
     if checkpoint is not None:
         load_checkpoint(checkpoint, run)
+        require_same(run.steps, world())
     num_steps = recipe.epochs * -(-len(rows["train"]) // recipe.batch_size)
     augment = augment_of(recipe.augment, problem.specs)
-    learner = learner_of(run.network, problem, recipe, augment, device, steps=num_steps)
+    learner = learner_of(run.network, problem, recipe, augment, device, steps=num_steps, called=run.called)
     learner.parts = max(learner.parts, run.parts)
-    pulse = Pulse(run, recipe, len(rows["train"]), report, checkpoint and partial(save_checkpoint, checkpoint, run))
-    pulse.checkpoint_seconds = CHECKPOINT_SECONDS
+    pulse = pulse_of(run, recipe, len(rows["train"]), report, checkpoint)
     while run.epoch < recipe.epochs and not exhausted(run, recipe):
         train_epoch(run, learner, rows["train"], recipe, pulse)
         note_epoch(run, problem, rows.get("validation"), splits.get("validation"), recipe)
         pulse.beat()
-        if report is not None:
-            report(describe(run, recipe, problem, pulse))
+        if pulse.report is not None:
+            pulse.report(describe(run, recipe, problem, pulse))
         if watch is not None:
             watch(run.history[-1])
-    return finish(name, run, problem, splits["train"], depends_on(recipe, device, rows["train"]))
+    network = kept(run, partial(build, problem, options))
+    return finish(name, network, run, problem, splits["train"], depends_on(recipe, device, rows["train"]))
+
+
+def pulse_of(
+    run: Run, recipe: Recipe, num_rows: int, report: Callable[[str], None] | None, checkpoint: Path | None
+) -> Pulse:
+    """One process reports and saves; where weights are sharded, all gather them at one time."""
+    here = world()
+    save = (
+        partial(save_checkpoint, checkpoint, run) if checkpoint is not None and (here.leads or recipe.shard) else None
+    )
+    pulse = Pulse(run, recipe, num_rows, report if here.leads else None, save)
+    pulse.checkpoint_seconds = CHECKPOINT_SECONDS
+    if recipe.shard:
+        pulse.agree = lambda due: bool(agreed(due, here))
+    return pulse
 
 
 def depends_on(recipe: Recipe, device: torch.device, rows: Rows) -> tuple[str, ...]:
@@ -101,38 +125,40 @@ def exhausted(run: Run, recipe: Recipe) -> bool:
     return stale or (recipe.budget_seconds is not None and run.seconds >= recipe.budget_seconds)
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def seed_of(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def live_rows(run: Run, rows: Rows, recipe: Recipe, place: Place) -> Rows:
+def live_rows(run: Run, rows: Rows, recipe: Recipe) -> Rows:
     """All rows, or those that the epoch learns from. An epoch that was broken off keeps its own."""
     if not recipe.prune:
         return rows
-    if place.world > 1:
+    if world().size > 1:
         raise TrainingError("train.prune keeps each row's loss in one process. Set prune: 0, or start one process.")
     if run.losses is None:
         run.losses = unknown_losses(len(rows))
     if not run.position:
         share = recipe.prune if prunes(recipe, run.epoch) else 0.0
-        run.shares = shares_of(run.losses, share, epoch_seed(recipe.seed, run.epoch) + 1)
+        run.shares = shares_of(run.losses, share, seed_of(recipe.seed, run.epoch) + 1)
     return replace(rows, shares=run.shares)
 
 
-def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: Pulse, place: Place = ALONE) -> None:
+def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: Pulse) -> None:
     """One pass over the training rows in a new order, or what is left of it."""
-    rows = live_rows(run, rows, recipe, place)
+    rows = live_rows(run, rows, recipe)
     num_batches = -(-rows.num_live // recipe.batch_size)
     factor = plateau_factor(run.watched_losses()) if recipe.schedule == "plateau" else 1.0
-    seed = epoch_seed(recipe.seed, run.epoch)
+    seed = seed_of(recipe.seed, run.epoch)
     run.network.train()
-    for batch in batches(rows, learner.specs, recipe.batch_size, seed=seed, skip=run.position, place=place):
+    for batch in batches(rows, learner.specs, recipe.batch_size, seed=seed, skip=run.position):
         progress = (run.epoch + run.position / num_batches) / recipe.epochs
         if recipe.budget_seconds is not None:
-            progress = max(progress, pulse.seconds() / recipe.budget_seconds)
+            progress = max(progress, agreed(pulse.seconds(), learner.world) / recipe.budget_seconds)
             if progress >= 1:
                 break
         if batch.total > 0 and not (learner.whole and len(batch.truth) < 2 < rows.num_live):
+            if learner.world.size > 1:  # other masks of dropout in each; the same again after a restart
+                torch.manual_seed(seed_of(seed, run.position, learner.world.rank))
             loss = gradient(learner, batch, run.generator)
             if run.losses is not None and batch.rows is not None:
                 run.losses[batch.rows] = row_losses(batch).cpu()
@@ -143,7 +169,7 @@ def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: P
         run.position += 1
         run.parts = learner.parts
         pulse()
-    run.seconds = pulse.seconds()
+    run.seconds = agreed(pulse.seconds(), learner.world)
 
 
 def note_epoch(run: Run, problem: Problem, rows: Rows | None, validation: Arrays | None, recipe: Recipe) -> None:
@@ -154,7 +180,7 @@ def note_epoch(run: Run, problem: Problem, rows: Rows | None, validation: Arrays
     run.total.zero_()
     line = {"epoch": float(run.epoch), "train_loss": loss}
     if rows is not None and validation is not None:
-        outputs = torch.cat(list(predict(run.watched, rows, problem.specs)))
+        outputs = torch.cat(list(predict(run.watched, rows, problem.specs, here=world())))
         names = [name for name in ("target", "weight") if name in validation]
         held = {name: torch.as_tensor(validation[name], device=outputs.device) for name in names}
         loss_N = problem.target.loss(problem.state, outputs, held["target"], held.get("weight"))
@@ -164,21 +190,22 @@ def note_epoch(run: Run, problem: Problem, rows: Rows | None, validation: Arrays
             line["score"] = score
     run.history.append(line)
     require_sound(run, recipe)
-    watched = line.get("validation_loss", loss)
+    watched = agreed(line.get("validation_loss", loss), world())
     if recipe.patience is None:
         run.best_epoch = run.epoch
     elif watched < run.best_loss:
         run.best_loss, run.best_epoch, run.best = watched, run.epoch, run.copy()
 
 
-def predict(
-    network: nn.Module, rows: Rows, specs: Sequence[ArraySpec], batch_size: int = PREDICTED_ROWS
-) -> Iterator[Tensor]:
-    """Outputs [B, C] of each batch, without gradients."""
+def predict(network: nn.Module, rows: Rows, specs: Sequence[ArraySpec], *, here: World = ALONE) -> Iterator[Tensor]:
+    """Outputs [B, C] of each batch, without gradients; of several processes, each computes its share of them."""
     network.eval()
     with torch.no_grad():
-        for arrays in in_turn(rows, specs, batch_size):
-            yield network(*arrays)
+        for arrays in in_turn(rows, specs, PREDICTED_ROWS):
+            num_rows = len(arrays[0])
+            mine = bounds(num_rows, here)
+            outputs = network(*(array[mine] for array in arrays))
+            yield outputs if len(outputs) == num_rows else gathered(outputs, mine, num_rows, here)
 
 
 def outputs_of(network: nn.Module, specs: Sequence[ArraySpec], arrays: Arrays) -> np.ndarray:
@@ -187,12 +214,21 @@ def outputs_of(network: nn.Module, specs: Sequence[ArraySpec], arrays: Arrays) -
     return np.concatenate([batch.numpy() for batch in predict(network, rows, specs)])
 
 
-def finish(name: str, run: Run, problem: Problem, arrays: Arrays, depends: tuple[str, ...]) -> Fitted:
-    """The weights to keep, on the CPU, with their graph."""
-    network = run.watched
-    if run.best is not None:
-        network.load_state_dict(run.best)
-    network.eval().cpu()
+def kept(run: Run, build: Callable[[], nn.Module]) -> nn.Module:
+    """The network with the weights to keep, on the CPU; of several processes, a new one with what they gathered."""
+    network, state = run.watched, run.best
+    if world().size > 1:
+        state = {name: whole(tensor) for name, tensor in (run.best or network.state_dict()).items()}
+        network = build()
+    if state is not None:
+        network.load_state_dict(state)
+    return network.eval().cpu()
+
+
+def finish(
+    name: str, network: nn.Module, run: Run, problem: Problem, arrays: Arrays, depends: tuple[str, ...]
+) -> Fitted:
+    """The weights to keep, with their graph."""
     weights = {key: tensor.contiguous().numpy() for key, tensor in network.state_dict().items()}
     broken = [key for key, array in weights.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
     if broken:

@@ -44,7 +44,9 @@ class Recipe(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto is bfloat16 on a GPU
     compile: bool | Literal["auto"] = "auto"  # auto is a GPU's runs that are long enough to pay
     memory_limit: int | None = Field(default=None, ge=1)  # bytes of the splits that are read; None is half of memory
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1)  # of each process
+    processes: int = Field(default=1, ge=1)  # on this machine; each takes its share of every batch
+    shard: bool = False  # split weights and optimiser over the processes, where one GPU cannot hold them
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -57,6 +59,8 @@ class Recipe(Section):
             raise ValueError(f"momentum with optimizer: sgd alone; {self.optimizer} has its own")
         if self.nesterov and not self.momentum:
             raise ValueError("a momentum above 0 where nesterov is true")
+        if self.shard and self.optimizer == "muon":
+            raise ValueError("another optimizer than muon where shard is true: Muon needs whole matrices")
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate of at most batch_size ({self.batch_size}): a part is one row or more")
         if self.prune and self.mixup:
@@ -87,7 +91,8 @@ class Train(Recipe):
 
 
 def memory_limit(recipe: Recipe) -> int:
-    """Bytes that the splits may take: the declared ones, or half of the machine's."""
+    """Bytes that the splits may take in a process: the declared ones, or its part of half of the machine's."""
     if recipe.memory_limit is not None:
         return recipe.memory_limit
-    return int(MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    share = MEMORY_SHARE / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # each process holds all rows
+    return int(share * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -1,7 +1,7 @@
 """Everything that changes while training: what a checkpoint holds, and what must stay sound."""
 
-import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,12 +16,16 @@ LEAST_START = 0.01
 
 @dataclass
 class Run:
-    """`position` counts the epoch's batches, `total` and `weight` sum their losses; `seconds` are of all processes."""
+    """`called` is the network, or what spreads it over processes.
+
+    `position` counts the epoch's batches, `total` and `weight` sum their losses; `seconds` are of all attempts.
+    """
 
     network: nn.Module
     optimizers: list[torch.optim.Optimizer]
     generator: torch.Generator
     average: nn.Module | None = None
+    called: Callable[..., Tensor] | None = None
     best: dict[str, Tensor] | None = None
     total: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     weight: float = 0.0
@@ -41,10 +45,6 @@ class Run:
     def watched(self) -> nn.Module:
         """What is validated and kept: the moving average, where there is one."""
         return self.network if self.average is None else self.average
-
-    def follow(self, recipe: Recipe) -> None:
-        if recipe.ema is not None:
-            self.average = copy.deepcopy(self.network).requires_grad_(False)
 
     def count(self, loss: Tensor, weight: float) -> None:
         if self.first_loss is None:

@@ -5,16 +5,18 @@ Shapes: B rows of a batch.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from stages.core.errors import TrainingError
+from stages.core.problem import Problem
 from stages.training.augment import augment, mix
 from stages.training.augmentation import Augment
 from stages.training.batches import Batch
 from stages.training.optimise import decayed_by_step, has_batch_norm, shrink
+from stages.training.processes import ALONE, World, apart, bounds, summed, world
 from stages.training.recipe import Recipe
 
 COMPILED_STEPS = 2000  # compiling takes half a minute or more, which fewer steps do not win back
@@ -40,20 +42,42 @@ class Learner:
     decayed: list[Tensor]  # those that `step` shrinks itself
     whole: bool  # batch normalisation: rows of a batch are not apart
     parts: int
+    world: World = ALONE
 
 
-def prepare(learner: Learner, batch: Batch, generator: torch.Generator) -> tuple[list[Tensor], list[Truth], float]:
-    """The batch as it is learnt from: augmented and mixed. With a mix come two truths, and the first one's share."""
-    if batch.rows is not None and batch.weight is not None:
+class Prepared(NamedTuple):
+    """What is learnt from: with a mix come two truths, and the first one's `share`.
+
+    `shares` are those of the rows in the loss of the whole batch; `rows` is the least that any process has.
+    """
+
+    arrays: list[Tensor]
+    truths: list[Truth]
+    share: float
+    shares: list[Tensor] | None  # None where the rows are the whole batch
+    rows: int
+
+
+def prepare(learner: Learner, batch: Batch, generator: torch.Generator) -> Prepared:
+    """The batch augmented and mixed; of several processes, each one's share of that."""
+    pruned = batch.rows is not None and batch.weight is not None
+    if pruned:
         batch.weight.requires_grad_()  # see row_losses
-    arrays, own = batch.arrays, (batch.truth, batch.weight)
+    arrays, truths, share = batch.arrays, [(batch.truth, batch.weight)], 1.0
     if learner.augment:
         arrays = augment(arrays, learner.specs, learner.augment, generator)
-    if not learner.recipe.mixup:
-        return arrays, [own], 1.0
-    arrays, partner_B, share = mix(arrays, learner.specs, learner.recipe.mixup, generator)
-    other = (batch.truth[partner_B], None if batch.weight is None else batch.weight[partner_B])
-    return arrays, [own, other], share
+    if learner.recipe.mixup:
+        arrays, partner_B, share = mix(arrays, learner.specs, learner.recipe.mixup, generator)
+        truths.append((batch.truth[partner_B], None if batch.weight is None else batch.weight[partner_B]))
+    num_rows, size = len(batch.truth), learner.world.size
+    mine = bounds(num_rows, learner.world)
+    if mine == slice(0, num_rows):
+        shares = [row_shares(learner, truth) for truth in truths] if pruned else None
+        return Prepared(arrays, truths, share, shares, num_rows)
+    # gradients are averaged over the processes, so each counts for so many
+    shares = [size * row_shares(learner, truth)[mine] for truth in truths]
+    truths = [(truth[mine], None if weight is None else weight[mine]) for truth, weight in truths]
+    return Prepared([array[mine] for array in arrays], truths, share, shares, num_rows // size)
 
 
 def gradient(learner: Learner, batch: Batch, generator: torch.Generator) -> Tensor:
@@ -62,10 +86,11 @@ def gradient(learner: Learner, batch: Batch, generator: torch.Generator) -> Tens
     Where a GPU's memory is too small, smaller parts of the same batch are tried.
     Raises TrainingError where that cannot help.
     """
-    arrays, truths, share = prepare(learner, batch, generator)
+    prepared = prepare(learner, batch, generator)
     while True:
         try:
-            return in_parts(learner, arrays, truths, share)
+            loss = in_parts(learner, prepared)
+            return loss if learner.world.size == 1 else summed(loss, learner.world) / learner.world.size
         except torch.OutOfMemoryError as error:
             said = str(error)
         except RuntimeError as error:
@@ -76,32 +101,34 @@ def gradient(learner: Learner, batch: Batch, generator: torch.Generator) -> Tens
         divide(learner, len(batch.truth), said)
 
 
-def in_parts(learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float) -> Tensor:
-    num_rows = len(truths[0][0])
-    parts = min(learner.parts, max(1, num_rows // 2) if learner.whole else num_rows)
-    if parts == 1:
-        own = truths[0]
-        of_batch = None
-        if own[1] is not None and own[1].requires_grad:
-            total = learner.row_weights(*own).sum()
-            of_batch = [total / total.detach().clamp(min=1e-12)]  # 1, with a gradient
-        loss = loss_of(learner, arrays, truths, share, of_batch)
+def row_shares(learner: Learner, truth: Truth) -> Tensor:
+    """float [B]: each row's share of the batch's mean loss."""
+    weight_B = learner.row_weights(*truth)
+    return weight_B / weight_B.sum().detach().clamp(min=1e-12)
+
+
+def in_parts(learner: Learner, prepared: Prepared) -> Tensor:
+    arrays, truths, share, shares, rows = prepared
+    parts = min(learner.parts, max(1, rows // 2) if learner.whole else rows)
+    if parts == 1 and shares is None:
+        loss = loss_of(learner, arrays, truths, share)
         torch.autograd.backward(loss)
         return loss.detach()
-    sizes = [len(part) for part in torch.arange(num_rows).tensor_split(parts)]
-    weights = [learner.row_weights(truth, weight) for truth, weight in truths]
-    shares = [torch.split(weight / weight.sum().detach().clamp(min=1e-12), sizes) for weight in weights]
-    summed = torch.zeros((), device=learner.device)
+    shares = shares or [row_shares(learner, truth) for truth in truths]
+    sizes = [len(part) for part in torch.arange(len(truths[0][0])).tensor_split(parts)]
+    found = torch.zeros((), device=learner.device)
     split = zip(*(torch.split(array, sizes) for array in arrays), strict=True)
     for place, part in enumerate(split):
-        each = [
+        own = [
             (torch.split(truth, sizes)[place], None if weight is None else torch.split(weight, sizes)[place])
             for truth, weight in truths
         ]
-        loss = loss_of(learner, list(part), each, share, [weight[place].sum() for weight in shares])
-        torch.autograd.backward(loss)
-        summed += loss.detach()
-    return summed
+        weigh = [torch.split(rows_B, sizes)[place].sum() for rows_B in shares]
+        with apart(learner.network, place < parts - 1):
+            loss = loss_of(learner, list(part), own, share, weigh)
+            torch.autograd.backward(loss)
+        found += loss.detach()
+    return found
 
 
 def row_losses(batch: Batch) -> Tensor:
@@ -128,6 +155,8 @@ def loss_of(
 
 def divide(learner: Learner, num_rows: int, error: str) -> None:
     """Twice as many parts from now on, where the same gradient comes of it. Raises TrainingError where not."""
+    if learner.world.size > 1:  # the others would wait for as many parts as they know of
+        raise TrainingError(too_large(learner.recipe, "a GPU's memory"))
     if learner.whole:
         raise TrainingError(
             too_large(learner.recipe, "the GPU's memory")
@@ -179,9 +208,13 @@ def follow(average: nn.Module, network: nn.Module, ema: float, steps: int) -> No
 
 
 def learner_of(
-    network: nn.Module, problem: Any, recipe: Recipe, augment: Augment, device: torch.device, *, steps: int
-) -> Learner:
-    """With the precision and the compiler that suit the device. `steps` is how many the run will make."""
+    network: nn.Module, problem: Problem, recipe: Recipe, augment: Augment, device: torch.device, *,
+    steps: int, called: Callable[..., Tensor] | None = None,
+) -> Learner:  # fmt: skip
+    """With the precision and the compiler that suit the device.
+
+    `steps` is how many the run will make; `called` is what spreads the network over processes.
+    """
     target, state, smoothing = problem.target, problem.state, recipe.label_smoothing
 
     def loss(outputs: Tensor, truth: Tensor, weight: Tensor | None) -> Tensor:
@@ -200,12 +233,12 @@ def learner_of(
 
     gpu = device.type == "cuda"
     short = recipe.precision == "bfloat16" or (recipe.precision == "auto" and gpu)
-    called: Callable[..., Tensor] = network
+    called = called or network
     if recipe.compile is True or (recipe.compile == "auto" and gpu and steps >= COMPILED_STEPS):
-        called = torch.compile(network)
+        called = torch.compile(called)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     decayed = decayed_by_step(network, recipe)
     return Learner(
         called, loss, row_weights, problem.specs, recipe, augment, torch.bfloat16 if short else None, device,
-        weights, decayed, has_batch_norm(network), recipe.accumulate,
+        weights, decayed, has_batch_norm(network), recipe.accumulate, world(),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stages.core.arrays import ArraySpec
 from stages.core.tensors import map_tensors, read_tensors, write_tensors
 from stages.training import batches as module
-from stages.training.batches import Place, batches, in_turn, rows_of
+from stages.training.batches import batches, in_turn, rows_of
 
 CPU = torch.device("cpu")
 DENSE = ArraySpec("encoded.dense", "dense", ("a", "b"), 2)
@@ -85,15 +85,6 @@ def test_an_epoch_goes_on_after_any_batch(skip, tmp_path, monkeypatch):
         rows = rows_of(found, [DENSE, SET], CPU, 1 << 12)
         whole = seen(batches(rows, [DENSE, SET], 16, seed=5))
         assert seen(batches(rows, [DENSE, SET], 16, seed=5, skip=skip)) == whole[skip:]
-
-
-def test_processes_share_each_batch(tmp_path):
-    rows = rows_of(arrays(100, weight=True), [DENSE, SET], CPU, 1 << 30)
-    whole = seen(batches(rows, [DENSE, SET], 16, seed=5))
-    parts = [seen(batches(rows, [DENSE, SET], 16, seed=5, place=Place(rank, 3))) for rank in range(3)]
-    for number, batch in enumerate(whole):
-        assert sorted(chain.from_iterable(part[number] for part in parts)) == sorted(batch)
-        assert {len(part[number]) for part in parts} <= {len(batch) // 3, -(-len(batch) // 3)}
 
 
 def test_a_batch_weighs_what_its_rows_weigh():
