@@ -60,8 +60,8 @@ class Prepared(NamedTuple):
 
 def prepare(learner: Learner, batch: Batch, generator: torch.Generator) -> Prepared:
     """The batch augmented and mixed; of several processes, each one's share of that."""
-    pruned = batch.rows is not None and batch.weight is not None
-    if pruned:
+    pruned = batch.rows is not None
+    if pruned and batch.weight is not None:
         batch.weight.requires_grad_()  # see row_losses
     arrays, truths, share = batch.arrays, [(batch.truth, batch.weight)], 1.0
     if learner.augment:
