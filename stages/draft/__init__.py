@@ -44,7 +44,6 @@ def draft(paths: Sequence[Path], *, root: Path, name: str | None, wanted: str | 
     plan = Plan(name or name_of(paths, taken), origin, source, sample, {}, {})
     look(plan)
     target.choose(plan, wanted)
-    declare_derived(plan)
     recipe.fill(plan)
     cli.progress("draft: rehearsing the stages on a sample")
     rehearse(plan)
@@ -69,12 +68,3 @@ def look(plan: Plan) -> None:
             found.left_out = "has no name"
     if plan.sample.malformed > 0:
         plan.problems.append(f"{plan.sample.malformed:.2%} of the records are malformed: {plan.sample.reason}")
-
-
-def declare_derived(plan: Plan) -> None:
-    """Where derive.sql makes the label, the columns of an example are those of a record, the label for the number."""
-    if not plan.derive:
-        return
-    columns = {name: guess.declaration for name, guess in plan.declared.items() if name != plan.target}
-    columns[plan.label] = {"type": "category", "required": True, "values": ["high", "low"]}
-    plan.sections["examples"] = {"derive": "derive.sql", "columns": columns}

@@ -38,9 +38,6 @@ def run(arguments: Namespace) -> None:
         print(f"written: {', '.join(map(str, paths))}", file=sys.stderr)
     else:
         print(made.text, end="")
-        if made.plan.derive:
-            print(f"\n# sources/{made.plan.name}/derive.sql, which --write writes as well:")
-            print("".join(f"# {line}\n" for line in made.plan.derive.splitlines()), end="")
         sys.stdout.flush()
     colour = sys.stderr.isatty() and "NO_COLOR" not in os.environ
     print("\n" + summary(made.plan, commands(made, arguments), colour=colour), file=sys.stderr)

@@ -22,8 +22,6 @@ class Plan:
     target: str = ""
     positive: str | None = None
     rivals: list[str] = field(default_factory=list)  # other columns that could be predicted
-    derive: str = ""  # the text of derive.sql, where a label has to be made
-    label: str = ""  # the column that derive.sql makes
     sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     comments: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)

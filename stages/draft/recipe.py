@@ -50,7 +50,7 @@ def fill_missing(plan: Plan) -> None:
 
 def fill_examples(plan: Plan) -> None:
     examples = plan.sections.setdefault("examples", {})
-    target: dict[str, Any] = {"column": plan.label or plan.target}
+    target: dict[str, Any] = {"column": plan.target}
     if plan.positive is not None:
         target["positive"] = plan.positive
     examples["target"] = target | examples.get("target", {})
@@ -153,8 +153,6 @@ def train(plan: Plan) -> dict[str, Any]:
 
 def shares(plan: Plan) -> np.ndarray:
     """The classes' shares, the largest first."""
-    if plan.label:
-        return np.array([0.5, 0.5])
     counts = plan.profiles[plan.target].counts
     return np.asarray(counts / counts.sum())
 
@@ -182,7 +180,7 @@ def worth(plan: Plan) -> str:
 
     if plan.positive is None:
         return "{currency: EUR, value: {<action>: {<class>: 1.0, …}, …}}"
-    values = plan.guesses[plan.target].declaration.get("values") if not plan.label else ["high", "low"]
+    values = plan.guesses[plan.target].declaration.get("values")
     other = next((word for word in values or [] if word != plan.positive), "other")
     gain, none = {plan.positive: 10.0, other: -1.0}, {plan.positive: 0.0, other: 0.0}
     return flow({"currency": "EUR", "value": {"act": gain, "wait": none}})

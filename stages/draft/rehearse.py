@@ -3,7 +3,6 @@
 So limits are measured, not guessed, and leaks are found by the test that would refuse them.
 """
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def count_duplicates(plan: Plan) -> None:
         if repeated > 0.01 * records.num_rows:
             plan.problems.append(f"{repeated / records.num_rows:.1%} of the records repeat another one")
     contrary = int((np.asarray(disputed.column(f"{plan.target}_count")) > 1).sum()) if disputed else 0
-    if contrary and is_classes(plan) and not plan.label:
+    if contrary and is_classes(plan):
         plan.comment("clean", f"{contrary:,} inputs come with more than one {plan.target}; see contradictions")
         if contrary > 0.01 * records.num_rows:
             plan.problems.append(
@@ -131,22 +130,21 @@ def find_leaks(plan: Plan, contract: Contract, table: pa.Table) -> None:
     """Keep from the model what nearly gives the target away, as `examples` would demand."""
     from stages.columns import chunk
     from stages.examples import Leaks
-    from stages.examples.judge import codes_of, column_score
+    from stages.examples.judge import codes_of, column_score, number_score, ranks
 
-    if plan.target not in table.column_names or not is_classes(plan):
+    if plan.target not in table.column_names:
         return
     table = table.take(pa.array(np.random.default_rng(0).permutation(table.num_rows)))  # rows may alternate by class
-    if plan.label:
-        values = np.array(table.column(plan.target).to_pylist(), float)
-        labels = (values > np.nanmedian(values)).astype(int)
-    else:
-        labels = codes_of(chunk(table, plan.target))
+    score_of, labels = column_score, codes_of(chunk(table, plan.target)) if is_classes(plan) else None
+    if labels is None:
+        table = table.filter(table.column(plan.target).is_valid())
+        score_of, labels = number_score, ranks(chunk(table, plan.target))
     most = Leaks().max_column_score
     for name, column in contract.columns.items():
         guess = plan.guesses[name]
         if name == plan.target or column.type == "id" or not column.input:
             continue
-        score = column_score(column, chunk(table, name), labels)
+        score = score_of(column, chunk(table, name), labels)
         if score > most - 0.002:
             guess.declaration["input"] = False
             guess.warnings.append(
@@ -168,14 +166,11 @@ def split(plan: Plan, table: pa.Table) -> None:
     from stages.examples import make
 
     for _ in range(3):
-        with tempfile.TemporaryDirectory() as folder:
-            if plan.derive:
-                (Path(folder) / "derive.sql").write_text(plan.derive, encoding="utf-8")
-            try:
-                report = make(table, contract_of(plan), Path(folder))[1]
-            except IngotError as error:
-                plan.problems.append(str(error))
-                return
+        try:
+            report = make(table, contract_of(plan), Path())[1]
+        except IngotError as error:
+            plan.problems.append(str(error))
+            return
         if report["passed"] or not mend(plan, report):
             plan.problems += report["reasons"]
             return

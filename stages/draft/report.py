@@ -81,7 +81,7 @@ def summary(plan: Plan, commands: Sequence[str], *, colour: bool) -> str:
     sampled = "" if plan.sample.exact else f" (a sample of {plan.sample.records.num_rows:,}, spread over the file)"
     lines = [f"{', '.join(plan.origin)}: {about(plan)}{sampled}, {len(plan.guesses):,} columns, read as {read_as}", ""]
     lines += [*table(plan, colour=colour), ""]
-    goal = f"predicts {plan.label or plan.target}" + (f' (positive: "{plan.positive}")' if plan.positive else "")
+    goal = f"predicts {plan.target}" + (f' (positive: "{plan.positive}")' if plan.positive else "")
     split = plan.sections["examples"].get("split", {})
     by = split.get("key") or ("the folders" if split.get("by") == "official" else "")
     goal += f", split by {by}" if by else ", split at random"

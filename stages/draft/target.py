@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from stages.contract.loader import seam
 from stages.core.errors import DataError, suggest
 from stages.draft import names
 from stages.draft.guess import PAIRS, Guess, numbers_of
@@ -115,30 +114,11 @@ def positive_of(words: list[str]) -> str:
 
 
 def regress(plan: Plan, profile: Profile) -> None:
-    """A number target: as it is where a model can learn one, else "high" or "low" by derive.sql."""
-    guess = plan.guesses[profile.name]
-    if "number" in seam("targets"):
-        plan.sections["examples"] = {"target": {"column": profile.name, "type": "number"}}
-        return
-    values = np.repeat(numbers_of(profile, guess.declaration), profile.counts)
-    middle = float(np.nanmedian(values))
-    above, plan.label = f"{middle:.12g}", free(f"{profile.name}_is_high", plan)
-    name = '"' + profile.name.replace('"', '""') + '"'
-    made = '"' + plan.label.replace('"', '""') + '"'
-    plan.derive = (
-        f"-- Models here predict classes, not yet numbers: so, whether {profile.name} is above its median.\n"
-        f"SELECT * EXCLUDE ({name}), CASE WHEN {name} > {above} THEN 'high' ELSE 'low' END AS {made}\n"
-        f"FROM records WHERE {name} IS NOT NULL\n"
-    )
-    guess.notes.append(f"made into {plan.label} by derive.sql")
-    plan.positive = "high"
-    plan.problems.append(
-        f"{profile.name} is a number, and models here predict classes: the draft predicts whether it is above its "
-        f"median, {above}. Another limit, or more classes: edit sources/{plan.name}/derive.sql"
-    )
-
-
-def free(name: str, plan: Plan) -> str:
-    while name in plan.profiles:
-        name += "_"
-    return name
+    """A number as the target: its median where a few values lie far out, else its mean."""
+    values = np.repeat(numbers_of(profile, plan.guesses[profile.name].declaration), profile.counts)
+    low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75])
+    skewed = abs(float(np.nanmean(values)) - middle) > 0.2 * max(high - low, 1e-12)
+    target = {"column": profile.name, "type": "number", **({"loss": "absolute"} if skewed else {})}
+    plan.sections["examples"] = {"target": target}
+    if skewed:
+        plan.comment("examples", "absolute: the median, since a few values lie far out; squared: the mean")

@@ -13,9 +13,7 @@ EMPTY = (
 
 
 def write(plan: Plan, text: str, params: Path) -> list[Path]:
-    """Add the section, and derive.sql where there is one; returns the files written. Raises ContractError
-    where the pipeline is there already.
-    """
+    """Add the section; returns the files written. Raises ContractError where the pipeline is there already."""
     before = params.read_bytes().decode("utf-8") if params.exists() else EMPTY
     known = read(params) if params.exists() else {"pipelines": {}}
     if plan.name in known or plan.name in (known.get("pipelines") or {}):
@@ -32,15 +30,8 @@ def write(plan: Plan, text: str, params: Path) -> list[Path]:
     }
     if parsed != wanted:
         raise ContractError(f"{params} could not be extended safely. Add the printed draft by hand")
-    written = [params]
-    if plan.derive:
-        query = params.parent / "sources" / plan.name / "derive.sql"
-        if query.exists():
-            raise ContractError(f"{query} exists already, and nothing is overwritten. Choose another --name")
-        write_text(query, plan.derive)
-        written.append(query)
     write_text(params, after)
-    return written
+    return [params]
 
 
 def parse(text: str) -> dict[str, object]:

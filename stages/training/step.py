@@ -126,7 +126,7 @@ def in_parts(learner: Learner, prepared: Prepared) -> Tensor:
         weigh = [torch.split(rows_B, sizes)[place].sum() for rows_B in shares]
         with apart(learner.network, place < parts - 1):
             loss = loss_of(learner, list(part), own, share, weigh)
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss, retain_graph=shares[0].requires_grad)  # all parts share its few nodes
         found += loss.detach()
     return found
 

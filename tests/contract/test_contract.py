@@ -97,7 +97,7 @@ def test_an_unknown_key_below_a_section_is_named_with_what_is_allowed_there(para
     shop = load(params(("positive: yes}}", "positive: yes}, split: {by: hash, validaton: 0.1}}")), "shop")
     assert mistake(shop, lambda c: c.section("examples", Examples)) == (
         "shop.examples.split.validaton is not a known key. Did you mean 'validation'? "
-        "Allowed: by, key, column, validation, test, test_from, validation_from, gap_days, seed"
+        "Allowed: by, key, column, validation, test, test_from, validation_from, gap_days, test_where, seed"
     )
 
 
@@ -260,7 +260,7 @@ def test_derived_examples_have_columns_of_their_own(params):
 
 
 def test_modules_of_a_seam_are_found_by_looking():
-    assert seam("columns") == ["audio", "boolean", "category", "id", "image", "number", "text", "timestamp"]
+    assert seam("columns") == ["audio", "boolean", "category", "id", "image", "items", "number", "text", "timestamp"]
     assert choose("columns", "id", "x").__name__ == "stages.columns.id"
     with pytest.raises(ContractError, match="x is '_parse'; expected one of audio, boolean"):
         choose("columns", "_parse", "x")

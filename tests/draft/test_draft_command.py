@@ -76,10 +76,6 @@ def test_nothing_is_overwritten(project: Path, capsys: pytest.CaptureFixture[str
     assert main(["draft", GAMES, "--name", "retail", "--write"]) == 2
     assert "has a section 'retail' already" in capsys.readouterr().err
     assert (project / "params.yaml").read_text() == PARAMS
-    (project / "sources" / "games").mkdir(parents=True)
-    (project / "sources" / "games" / "derive.sql").write_text("mine")
-    assert main(["draft", GAMES, "--name", "games", "--target", "size", "--write"]) in (0, 2)
-    assert (project / "sources" / "games" / "derive.sql").read_text() == "mine"
 
 
 def test_a_file_outside_is_brought_in_by_the_command_that_is_said(

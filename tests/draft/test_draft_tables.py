@@ -189,18 +189,34 @@ def test_nobodys_personal_data_stands_in_a_draft(trapped: tuple[Draft, dict[str,
     assert "Anna" not in shown
 
 
-def test_a_number_to_predict_becomes_high_or_low_by_derive_sql(drafted: Drafted) -> None:
+def test_a_number_to_predict_is_predicted_as_a_number(drafted: Drafted) -> None:
     def line(number: int, chance: random.Random) -> str:
         area = chance.uniform(30, 200)
-        return f'{area:.1f},{chance.choice(["old", "new"])},"{area * 3_000 + chance.gauss(0, 9_000):,.0f} €"'
+        return f'{area:.1f},{chance.choice(["old", "new"])},"{area * 3_000 + chance.gauss(0, 90_000):,.0f} €"'
 
     made, section = drafted(rows("area,age,price", line).encode(), target="price")
     assert section["columns"]["price"] == {"type": "number", "thousands": ",", "units": {"€": 1}}
-    assert section["examples"]["derive"] == "derive.sql"
-    assert section["examples"]["target"] == {"column": "price_is_high", "positive": "high"}
-    assert list(section["examples"]["columns"]) == ["area", "age", "price_is_high"]
-    assert 'SELECT * EXCLUDE ("price")' in made.plan.derive
-    assert any("price is a number" in problem for problem in made.plan.problems)
+    assert section["examples"]["target"] == {"column": "price", "type": "number"}
+    assert "derive" not in section["examples"]
+    assert made.plan.problems == []
+
+
+def test_of_a_number_with_values_far_out_the_median_is_predicted(drafted: Drafted) -> None:
+    def line(number: int, chance: random.Random) -> str:
+        return f"{chance.gauss(0, 1):.3f},{chance.choice('ab')},{chance.lognormvariate(3, 1.5):.1f}"
+
+    _, section = drafted(rows("x,kind,delay", line).encode(), target="delay")
+    assert section["examples"]["target"] == {"column": "delay", "type": "number", "loss": "absolute"}
+
+
+def test_a_column_that_tells_a_number_is_kept_from_the_model(drafted: Drafted) -> None:
+    def line(number: int, chance: random.Random) -> str:
+        price = chance.uniform(1, 900)
+        return f"{price:.2f},{price * 1.19:.2f},{chance.choice('ab')}"
+
+    made, section = drafted(rows("net,gross,kind", line).encode(), target="net")
+    assert section["columns"]["gross"]["input"] is False
+    assert "(!) tells net by itself" in made.text
 
 
 def test_rare_classes_are_rejected_openly(drafted: Drafted) -> None:

@@ -47,7 +47,8 @@ def test_each_rows_loss_is_its_own_cross_entropy(parts):
         return category.loss({"type": "category"}, outputs_BC, truth_B, weight_B)
 
     learner = Learner(
-        lambda x: outputs[x], loss, (), Recipe(), {}, None, torch.device("cpu"), [], False, parts
+        lambda x: outputs[x], loss, lambda truth_B, weight_B: weight_B, (), Recipe(), {}, None, torch.device("cpu"),
+        [], [], False, parts,
     )  # fmt: skip
     (batch,) = batches(rows, [Spec()], 8, seed=0)
     mean = gradient(learner, batch, torch.Generator())

@@ -129,7 +129,7 @@ def test_swapped_labels_are_refused_by_evaluate(
     run_stage(project, "retail", "examples", "features", "train", "evaluate")
     verdict = report(project, "evaluation/retail/evaluation.json")
     assert not verdict["passed"]
-    assert "no model is shown to beat the class shares" in verdict["reasons"][0]
+    assert "no model is shown to beat one answer for all rows" in verdict["reasons"][0]
     assert "Are the labels right" in refused(run_stage, project, "compress", capsys)
 
 

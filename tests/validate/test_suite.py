@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
+import pyarrow as pa
 import pytest
-from validate_shop import DAY, SECTION, SOUND, broken, contract, table
+from validate_shop import DAY, DECLARED, SECTION, SOUND, broken, contract, table
 
 from stages.contract.loader import declare, seam
 from stages.core.errors import ContractError
@@ -44,8 +45,30 @@ def test_the_suite_that_follows_from_the_contract():
     ]
 
 
-def test_every_column_type_is_in_this_table():
-    assert {column.type for column in contract().columns.values()} == set(seam("columns"))
+HEARD = {
+    "heard": {"type": "audio", "rate": 4000, "seconds": 0.01},
+    "bought": {"type": "items"},
+    "colour": DECLARED["colour"],
+}
+
+
+def test_every_column_type_is_in_these_tables():
+    types = {column.type for each in (DECLARED, HEARD) for column in contract(columns=each).columns.values()}
+    assert types == set(seam("columns"))
+
+
+@pytest.mark.parametrize(("sound", "passed"), [(bytes(80), True), (bytes(78), False)])
+def test_sounds_have_one_size_and_lists_may_be_of_any(shop, sound, passed):
+    held = pa.table(
+        {
+            "heard": pa.array([bytes(80)] * 9 + [sound], pa.binary()),
+            "bought": pa.array([["a"], ["a", "b"], None, []] + [["c"]] * 6, pa.list_(pa.string())),
+            "colour": ["red", "blue"] * 5,
+        }
+    )
+    report = shop.validate(held, section={"max_missing": {"default": 0.5}}, columns=HEARD)
+    assert report["passed"] is passed
+    assert [reason for reason in report["reasons"] if "heard" not in reason] == []
 
 
 def test_a_sound_table_meets_all_and_each_result_says_how_it_was_computed(shop):
