@@ -75,7 +75,7 @@ def read_other(content: bytes) -> tuple[np.ndarray, int]:
     if content.startswith(OGG):
         require_last_page(content)
     try:
-        import soundfile
+        import soundfile  # type: ignore[import-untyped]
     except (ImportError, OSError):  # OSError: the package without its libsndfile
         raise BrokenSound("is no WAV file, and the package soundfile, which reads others, is not installed") from None
     try:
