@@ -24,7 +24,7 @@ from stages.core import cli, parts, store
 from stages.core.files import read_json, write_json
 
 __all__ = ["Section", "check", "clean", "main"]
-SERVING = ("serving/prepare.py", "serving/values.py", "serving/picture.py")
+SERVING = tuple(f"serving/{name}.py" for name in ("prepare", "values", "picture", "sound", "wav"))
 CORRECTED = Path("corrected.parquet")  # sorts behind the numbered parts
 LIBRARIES = (*store.DATA, "scipy")
 CODE = ("clean", "columns", "duplicates", "core/parts.py", "contract/column.py", *SERVING)
