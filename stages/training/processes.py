@@ -1,11 +1,14 @@
 """What several processes do together while they train one network. One process is a world of one, which does nothing.
 
 Each holds all rows, draws the same batches in the same order as one process would, augments each as a whole, and then
-learns from its own share of it; gradients are summed such that the step is the one of the whole batch, weights
-included. Batch normalisation takes the whole batch's statistics, on a CPU and on a GPU. So the losses of every epoch
-are one process's within a relative 1e-4 over the first epochs (float32 sums in another order; they drift apart as any
-two such runs do). Two things differ by more: dropout and random depth draw other masks in each process, and Muon and
-clipping see sums in other orders. Shapes: B rows of a batch, b of a share.
+learns from its own share of it. Gradients are averaged such that the step is that of the whole batch, weights of rows
+and classes included, and batch normalisation takes the whole batch's statistics, on a CPU and on a GPU.
+
+So the losses of the first epochs are one process's within a relative 1e-4 (float32 sums in another order, which later
+drift apart as any two such runs do; tested for two and three processes). Dropout and random depth draw other masks in
+each process: with them the losses are alike, not the same. After a restart the same processes end in the same bits on
+a CPU, where they are two or sharded; more than two copies sum their gradients in an order that a restart may change.
+Shapes: B rows of a batch, b of a share.
 """
 
 import os
@@ -198,9 +201,8 @@ class TogetherNorm(nn.modules.batchnorm._BatchNorm):
         apart = input - mean_C.view(wide)
         var_C = summed_with_gradients(apart.square().sum(axes)) / count
         self.note(mean_C.detach(), var_C.detach() * count / (count - 1))
-        scale_C = torch.rsqrt(var_C + self.eps) * self.weight
-        normal: Tensor = apart * scale_C.view(wide) + self.bias.view(wide)
-        return normal
+        normal: Tensor = apart * torch.rsqrt(var_C + self.eps).view(wide)
+        return normal * self.weight.view(wide) + self.bias.view(wide) if self.affine else normal
 
     @torch.no_grad()
     def note(self, mean_C: Tensor, var_C: Tensor) -> None:
