@@ -133,7 +133,7 @@ def main() -> None:
     data = sha256(ROOT / "data" / "features" / PIPELINE / "train.safetensors")
     lines = []
     for name, train in declared(contract, given.slow).items():
-        recipe = json.loads(train.model_dump_json(exclude={"seed"}))
+        recipe = json.loads(train.model_dump_json(exclude={"seed"}, exclude_unset=True))
         mine = [run for run in kept() if (run["name"], run["recipe"], run["data"]) == (name, recipe, data)]
         wanted = not given.only or any(name.startswith(beginning) for beginning in given.only)
         seeds = given.seeds[:1] if train.model in ONE_SEED or name in SLOW else given.seeds
