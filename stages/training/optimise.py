@@ -37,7 +37,7 @@ def plain(weights: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     matrices = [weight for weight in weights if weight.ndim > 1]
     vectors = [weight for weight in weights if weight.ndim <= 1]
     rate, betas = recipe.learning_rate, (recipe.betas[0], recipe.betas[1])
-    if recipe.optimizer in DECOUPLED:  # the decay is `step`'s: one group is one fused call, where two cost 8% of a step
+    if recipe.optimizer in DECOUPLED:  # the decay is `step`'s: one group is one fused call a step
         return torch.optim.AdamW([{"params": weights, "share": 1.0}], rate, betas, weight_decay=0.0, fused=True)
     parts = [(matrices, recipe.l2), (vectors, 0.0)] if recipe.l2 else [(weights, 0.0)]
     groups: list[dict[str, Any]] = [

@@ -42,7 +42,8 @@ def numbers(values: Sequence[float], log: bool = False) -> Axis:
         return Axis(lambda value: math.log(value / low) / span, [(i / 2, short(tick)) for i, tick in enumerate(ticks)])
     span = (high - low) or 1.0
     ticks = [low + span * share for share in (0, 0.25, 0.5, 0.75, 1)]
-    return Axis(lambda value: (value - low) / span, [(i / 4, short(tick)) for i, tick in enumerate(ticks)])
+    digits = 3 + max(0, math.floor(math.log10(max(abs(low), abs(high)) / span)))  # so that no two ticks read alike
+    return Axis(lambda value: (value - low) / span, [(i / 4, short(tick, digits)) for i, tick in enumerate(ticks)])
 
 
 def words(choices: Sequence[Any]) -> Axis:
@@ -60,8 +61,8 @@ def axis_of(of: Any, points: Sequence[Point], name: str) -> Axis:
     return numbers([of.low, of.high, *(point.values[name] for point in points)], of.log)
 
 
-def short(value: float) -> str:
-    return f"{value:.3g}"
+def short(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}g}"
 
 
 def x_of(share: float, width: int = WIDTH) -> float:

@@ -89,3 +89,12 @@ def test_the_best_point_is_marked_by_the_metrics_own_sign(sign, expected):
     drawn = plots.history(POINTS, 0.75, sign, "roc_auc")
     assert re.findall(r'class="best"><title>trial (\d)', drawn) == [str(expected)]
     assert re.findall(r'class="cut"><title>trial (\d): pruned', drawn) == ["2"]
+
+
+@pytest.mark.parametrize(
+    "values", [[0.70407, 0.70561], [0.0, 1.0], [-3.0, 3.0], [17.5585, 17.5586], [0.5, 0.5], [1e6, 1e6 + 1]]
+)
+def test_ticks_of_an_axis_read_apart(values):
+    labels = [label for _, label in plots.numbers(values).ticks]
+    assert len(set(labels)) == 5
+    assert [float(label) for label in labels] == sorted(float(label) for label in labels)
