@@ -195,16 +195,23 @@ def test_the_store_stands_where_the_environment_says(tmp_path, monkeypatch):
     assert Store().path("a", "b") == tmp_path / "a" / "b"
 
 
-def test_a_key_changes_with_parameters_and_with_code(tmp_path, monkeypatch):
+@pytest.fixture
+def own_code(tmp_path, monkeypatch):
+    """Hashes of code are kept for as long as a process lives: none of these may reach the tests after this one."""
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "a.py").write_text("x = 1")
     monkeypatch.setattr(store, "STAGES", tmp_path)
     store.code_hash.cache_clear()
+    yield tmp_path / "models" / "a.py"
+    store.code_hash.cache_clear()
+
+
+def test_a_key_changes_with_parameters_and_with_code(own_code):
+    own_code.write_text("x = 1")
     first = store.key({"lr": 0.1}, ["h1"], code=("models",))
     assert store.key({"lr": 0.1}, ["h1"], code=("models",)) == first
     assert store.key({"lr": 0.2}, ["h1"], code=("models",)) != first
     assert store.key({"lr": 0.1}, ["h2"], code=("models",)) != first
-    (tmp_path / "models" / "a.py").write_text("x = 2")
+    own_code.write_text("x = 2")
     store.code_hash.cache_clear()
     assert store.key({"lr": 0.1}, ["h1"], code=("models",)) != first
     assert len(first) == 32
