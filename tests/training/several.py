@@ -59,6 +59,14 @@ def train(case: dict, checkpoint: Path | None) -> dict:
     return {"history": fitted.history, "best_epoch": fitted.best_epoch, "weights": weights}
 
 
+def held(shard: bool) -> int:
+    """How many of a network's 90 weights this process holds."""
+    network = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.Linear(6, 6, bias=False))[:2]
+    processes.spread(network, processes.world(), torch.device("cpu"), shard=shard)
+    parts = (getattr(weight, "to_local", lambda weight=weight: weight)() for weight in network.parameters())
+    return sum(part.numel() for part in parts)
+
+
 def kill_once(rank: int, step: int, folder: Path) -> None:
     """End this process when it has made so many steps, unless that was done before."""
     gradient, left, done = loop.gradient, iter(range(step)), folder / "killed"
@@ -84,6 +92,7 @@ def main() -> None:
             if "kill" in case:
                 kill_once(*case["kill"], folder)
             found[name] = train(case, folder / f"{name}.safetensors")
+        found["held"] = {"copies": held(False), "shards": held(True)}
         leads = processes.world().leads
         processes.leave()
         if not leads:

@@ -62,6 +62,7 @@ def same_losses(together: dict, alone: dict) -> None:
 
 def test_two_processes_learn_as_one_does(tmp_path):
     found = run(CASES, tmp_path)
+    assert found["together"]["held"] == {"copies": 90, "shards": 45}
     for name in CASES:
         same_losses(found["together"][name], found["alone"][name])
 
