@@ -59,6 +59,8 @@ class Recipe(Section):
             raise ValueError(f"momentum with optimizer: sgd alone; {self.optimizer} has its own")
         if self.nesterov and not self.momentum:
             raise ValueError("a momentum above 0 where nesterov is true")
+        if self.prune and self.processes > 1:
+            raise ValueError("prune: 0 with several processes: each row's loss is kept in one")
         if self.shard and self.optimizer == "muon":
             raise ValueError("another optimizer than muon where shard is true: Muon needs whole matrices")
         if self.accumulate > self.batch_size:
