@@ -77,16 +77,26 @@ def tasks(small: bool) -> list[Task]:
     image = ArraySpec("encoded.image_0", "image", ("image",), 784, (1, 28, 28), (0.286,), (0.353,))
     tokens = ArraySpec("encoded.tokens_0", "tokens", ("text",), 30_000)
     deep = {"width": 768, "depth": 12, "heads": 12, "expand": 4, "dropout": 0.0, "max_length": 256}
+    wide = {"channels": [48, 96, 192], "blocks": 1, "patch": 2, "grid": 4, "dropout": 0.2}  # as benchmarks/fashion.py
     found = [
-        Task("resnet on pictures of fashion's shape", resnet, {}, image, 61_440, 512),
+        Task("resnet on pictures of fashion's shape", resnet, wide, image, 61_440, 512),
         Task("transformer on 256 words", transformer, deep, tokens, 2048, 64),
     ]
     if not small:
         return found
     shallow = {**deep, "width": 32, "depth": 2, "heads": 4, "max_length": 16}
     return [
-        replace(found[0], num_rows=64, batch_size=16, options={"channels": [8, 16], "blocks": 1}),
-        replace(found[1], num_rows=64, batch_size=16, options=shallow, spec=replace(tokens, size=100)),
+        replace(
+            found[0], title="a small resnet", num_rows=64, batch_size=16, options={"channels": [8, 16], "blocks": 1}
+        ),
+        replace(
+            found[1],
+            title="a small transformer",
+            num_rows=64,
+            batch_size=16,
+            options=shallow,
+            spec=replace(tokens, size=100),
+        ),
     ]
 
 
