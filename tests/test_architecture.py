@@ -22,6 +22,7 @@ ONLY_IN = {
         "stages/models/_",
         "stages/models/factorization.py",
         "stages/models/mlp.py",
+        "stages/models/pairs.py",
         "stages/models/bag.py",
         "stages/models/convnet.py",
         "stages/models/resnet.py",

@@ -9,13 +9,13 @@ al. 2016 and Liang et al. 2018, here trained to name the next items instead of t
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag
 
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.problem import Problem
 from stages.models import _items
 from stages.models._encoders import KINDS, encoder_of, width_of
+from stages.models._held import held, held_mean
 from stages.models._initialise import linear, output_linear
 
 TARGETS = _items.TARGETS
@@ -42,16 +42,7 @@ class History(nn.Module):
         nn.init.normal_(self.table.weight, std=width**-0.5)
 
     def forward(self, ids_BW: Tensor) -> Tensor:
-        live_BW = ids_BW >= _items.FIRST
-        if self.training and self.hide:
-            live_BW = live_BW & (torch.rand(ids_BW.shape, device=ids_BW.device) >= self.hide)
-        held_BW = ids_BW * live_BW
-        if torch.compiler.is_exporting():
-            summed_BE = (self.table(held_BW) * live_BW.unsqueeze(-1)).sum(1)
-        else:  # the same sum without [B, W, E] in memory
-            summed_BE = embedding_bag(held_BW, self.table.weight, mode="sum", padding_idx=0)
-        scaled: Tensor = summed_BE / live_BW.sum(1, keepdim=True).clamp(min=1).sqrt()
-        return scaled
+        return held_mean(self.table.weight, held(ids_BW, self.hide, self.training))
 
 
 class Network(nn.Module):

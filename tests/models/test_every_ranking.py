@@ -73,6 +73,7 @@ OPTIONS = {
     "ridge": {"penalty": 1.0},
     "ials": {"width": 4, "sweeps": 3, "steps": 8, "frequency": 0.5, "penalty": 0.1},
     "factorization": {"width": 8, "hidden": [6], "dropout": 0.1},
+    "pairs": {"hide": 0.1},
     "mlp": {"hidden": [8]},
 }
 EVERY = pytest.mark.parametrize("name", OPTIONS)
@@ -127,7 +128,7 @@ def test_the_same_seed_gives_the_same_bytes(name, fitted):
     )
 
 
-@pytest.mark.parametrize("name", ["itemknn", "ease", "ridge", "ials", "factorization"])
+@pytest.mark.parametrize("name", ["itemknn", "ease", "ridge", "ials", "factorization", "pairs"])
 def test_what_is_bought_together_is_ranked_first(name, fitted):
     """Two items of a kind are held: of the other ten the two of the same kind come first."""
     rows = feed(rows_of(3, 7))
@@ -260,6 +261,16 @@ def test_a_factorization_hides_part_of_a_history_in_training_alone():
     torch.manual_seed(0)
     assert not torch.equal(network.train()(*arrays), network(*arrays))
     assert torch.equal(network.eval()(*arrays), network(*arrays))
+
+
+def test_pairs_add_what_each_held_item_says_of_every_other(fitted):
+    weights, rows = fitted["pairs"].weights, rows_of(40, 9)
+    expected = np.tile(weights["bias"], (40, 1))
+    for row, listed in enumerate(rows[HISTORY].tolist()):
+        held = [number for number in listed if number >= 2]
+        for number in held:
+            expected[row] += weights["table"][number] / len(held) ** 0.5
+    np.testing.assert_allclose(run(fitted["pairs"].network, feed(rows))["outputs"], expected, atol=1e-5)
 
 
 def test_a_catalogue_too_large_for_its_square_is_refused_with_the_way_out():
