@@ -23,7 +23,8 @@ def held_mean(table_IE: Tensor, held_BW: Tensor) -> Tensor:
     if torch.compiler.is_exporting():
         counts_BI = torch.zeros(held_BW.shape[0], table_IE.shape[0], device=table_IE.device)
         counts_BI = counts_BI.scatter_add(1, held_BW, torch.ones_like(held_BW, dtype=counts_BI.dtype))
-        summed_BE = counts_BI[:, FIRST:] @ table_IE[FIRST:]
+        known_BI = torch.cat([torch.zeros_like(counts_BI[:, :FIRST]), counts_BI[:, FIRST:]], 1)
+        summed_BE = known_BI @ table_IE  # the whole table: a slice of it would not be quantized
     else:
         summed_BE = embedding_bag(held_BW, table_IE, mode="sum", padding_idx=0)
     mean_BE: Tensor = summed_BE / (held_BW > 0).sum(1, keepdim=True).clamp(min=1).sqrt()

@@ -41,9 +41,10 @@ def mean_of(values_N: np.ndarray, counted_N: np.ndarray, weights_RN: np.ndarray)
 
 
 def coverage(answer_NK: np.ndarray, counted_N: np.ndarray, num_items: int, weights_RN: np.ndarray) -> np.ndarray:
-    """The share of all items that stand in the answer to at least one row that counts."""
-    found = np.zeros(len(weights_RN))
-    for number, weights_N in enumerate(weights_RN):
-        answered = answer_NK[(weights_N > 0) & counted_N]
-        found[number] = len(np.unique(answered[answered >= 0])) / num_items
-    return found
+    """The share of all items that stand in the answer to at least one row that counts.
+
+    NaN where rows are left out, as in every resample: fewer rows cover less, so their spread is no interval.
+    """
+    answered = answer_NK[counted_N]
+    share = len(np.unique(answered[answered >= 0])) / num_items
+    return np.where((weights_RN[:, counted_N] > 0).all(1), share, np.nan)

@@ -27,7 +27,7 @@ from stages.targets._labels import weights_of
 State = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
 CUT = 10
-METRICS = tuple(f"{name}@{CUT}" for name in ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage"))
+METRICS = tuple(f"{name}@{CUT}" for name in ("ndcg", "recall", "precision", "map", "mrr", "hit_rate"))
 FREE_OF_CALIBRATION = METRICS
 UNCALIBRATED: dict[str, Any] = {}
 NOTHING = -1  # a place of an answer that no item is left for
@@ -152,11 +152,12 @@ def decision(state: State, decide: Decide, path: str) -> None:
 def score_functions(state: State, decide: Any, answer_NK: np.ndarray, arrays: Arrays) -> dict[str, Score]:
     """Each score by name, over the rows that have something to find: all items are ranked, none is sampled.
 
-    A next item that is not in the catalogue cannot be answered, and counts as missed.
+    A next item that is not in the catalogue cannot be answered, and counts as missed. Coverage is told beside the
+    metrics: nothing is chosen by it, as it has no interval.
     """
     truth_NT = np.asarray(arrays["target"], np.int64)
     num_right_N = (truth_NT > 0).sum(1)
-    counted_N = num_right_N > 0
+    counted_N = (num_right_N > 0) & (arrays.get("weight", num_right_N) > 0)
     hit_NK = rankings.hits(answer_NK, truth_NT - FIRST)
     found: dict[str, Score] = {
         name: partial(rankings.mean_of, values, counted_N)

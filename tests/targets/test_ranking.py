@@ -169,16 +169,21 @@ def test_scores_are_the_textbook_ones_over_the_rows_that_have_something_to_find(
     weights = chance.integers(0, 3, (4, num_rows)).astype(np.float64)
     weights[:, 0] += 1
     functions = ranking.score_functions(state, None, answer, {"target": padded([[p + 2 for p in t] for t in truths])})
-    assert set(functions) == set(ranking.METRICS) == set(ranking.metric_names(state, False))
+    assert {*ranking.METRICS, "coverage@10"} == set(functions)
+    assert list(ranking.METRICS) == ranking.metric_names(state, False)
     rows = [row for row in range(num_rows) if truths[row]]
     for name, values in by_hand([0], [0]).items():
         assert 0 <= values <= 1
         each = {row: by_hand(answer[row].tolist(), truths[row])[name] for row in rows}
         expected = [sum(w[row] * each[row] for row in rows) / sum(w[row] for row in rows) for w in weights]
         np.testing.assert_allclose(functions[name](weights), expected, atol=1e-9)
-    for draw, found in zip(weights, functions["coverage@10"](weights), strict=True):
-        items = {place for row in rows if draw[row] > 0 for place in answer[row, :10].tolist() if place >= 0}
-        assert found == len(items) / 15
+    items = {place for row in rows for place in answer[row, :10].tolist() if place >= 0}
+    assert functions["coverage@10"](np.ones((1, num_rows)))[0] == len(items) / 15
+
+
+def test_coverage_has_no_interval_since_a_resample_covers_less():
+    functions = ranking.score_functions(STATE, None, np.array([[0, 1, 2], [1, 2, 3]]), {"target": np.array([[2], [3]])})
+    np.testing.assert_array_equal(functions["coverage@10"](np.array([[1, 1], [2, 0], [0, 2]])), [1.0, np.nan, np.nan])
 
 
 def test_a_perfect_answer_scores_one_and_larger_is_better():
