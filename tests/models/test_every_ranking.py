@@ -75,6 +75,9 @@ OPTIONS = {
     "factorization": {"width": 8, "hidden": [6], "dropout": 0.1},
     "pairs": {"hide": 0.1},
     "mlp": {"hidden": [8]},
+    "bag": {},
+    "transformer": {"width": 8, "depth": 1, "heads": 2},
+    "recurrent": {"width": 8},
 }
 EVERY = pytest.mark.parametrize("name", OPTIONS)
 RECIPE = Recipe(epochs=12, batch_size=16, learning_rate=0.02, device="cpu", seed=3)
