@@ -31,7 +31,7 @@ class Options(Section):
     heads: int = Field(default=4, ge=1)
     expand: int = Field(default=2, ge=1)  # inner width of a layer, in widths
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    max_length: int = Field(default=512, ge=1)  # later tokens are cut off
+    max_length: int = Field(default=512, ge=1)  # of a text the first tokens are read, of a history the newest
     patch: int = Field(default=4, ge=1)  # side of the squares of a picture that become tokens
     frames: int = Field(default=4, ge=1)  # of a wave that become one token, with all their bands
     numbers: Literal["together", "each"] = "together"  # one token for all dense units, or one for each
@@ -45,20 +45,23 @@ class Options(Section):
 
 
 class Words(nn.Module):
-    """int [B, W] → [B, W, E], with learnt positions."""
+    """int [B, W] → [B, T, E], with learnt positions, where T is W or max_length."""
 
-    def __init__(self, spec: ArraySpec, options: Options) -> None:
+    def __init__(self, spec: ArraySpec, options: Options, *, newest: bool) -> None:
         super().__init__()
         self.table = nn.Embedding(spec.size, options.width)
         self.positions = nn.Embedding(options.max_length, options.width)
         nn.init.normal_(self.table.weight, std=1.0 / options.width**0.5)
         nn.init.normal_(self.positions.weight, std=POSITION_STD)
-        self.max_length = options.max_length
+        self.max_length, self.newest = options.max_length, newest
 
     def forward(self, ids_BW: Tensor) -> tuple[Tensor, Tensor]:
-        ids_BW = ids_BW[:, : self.max_length]
-        place_W = torch.arange(ids_BW.shape[1], device=ids_BW.device)
-        return self.table(ids_BW) + self.positions(place_W), ids_BW > 0
+        ids_BT = ids_BW[:, : self.max_length]
+        place_T = torch.arange(ids_BT.shape[1], device=ids_BW.device)
+        if self.newest:
+            start_B1 = ((ids_BW > 0).sum(1, keepdim=True) - self.max_length).clamp(min=0)
+            ids_BT = pad(ids_BW, (0, 1)).gather(1, start_B1 + place_T)  # padded: a gather fails where W is 0
+        return self.table(ids_BT) + self.positions(place_T), ids_BT > 0
 
 
 class Patched(nn.Module):
@@ -112,11 +115,11 @@ class Single(nn.Module):
         return token_B1E, torch.ones_like(token_B1E[:, :, 0], dtype=torch.bool)
 
 
-def tokens_of(spec: ArraySpec, options: Options) -> nn.Module:
+def tokens_of(spec: ArraySpec, problem: Problem, options: Options) -> nn.Module:
     if spec.kind in PICTURES:
         return Patched(spec, options)
     if spec.kind == "tokens":
-        return Words(spec, options)
+        return Words(spec, options, newest=spec.name == problem.state.get("array"))  # a ranking's own history
     each = spec.kind == "dense" and options.numbers == "each"
     return Numbers(spec, options) if each else Single(spec, options)
 
@@ -124,7 +127,7 @@ def tokens_of(spec: ArraySpec, options: Options) -> nn.Module:
 class Network(nn.Module):
     def __init__(self, problem: Problem, options: Options) -> None:
         super().__init__()
-        self.encoders = nn.ModuleList(tokens_of(spec, options) for spec in problem.specs)
+        self.encoders = nn.ModuleList(tokens_of(spec, problem, options) for spec in problem.specs)
         self.own = nn.Parameter(torch.randn(options.width) * POSITION_STD)  # always live: no row is without tokens
         self.kinds = nn.Parameter(torch.randn(len(problem.specs), options.width) * POSITION_STD)
         self.layers = nn.ModuleList(

@@ -266,6 +266,18 @@ def test_a_factorization_hides_part_of_a_history_in_training_alone():
     assert torch.equal(network.eval()(*arrays), network(*arrays))
 
 
+def test_a_transformer_reads_the_newest_of_a_long_history():
+    model, rows = fit_anew("transformer", max_length=3), rows_of(40, 9)
+    newest, live = np.zeros((40, 3), np.int32), (rows[HISTORY] > 0).sum(1)
+    for row, listed in enumerate(rows[HISTORY]):
+        kept = listed[max(0, live[row] - 3) : live[row]]
+        newest[row, : len(kept)] = kept
+    assert live.max() > 3
+    for network in (model.predict, lambda arrays: run(model.network, feed(arrays))["outputs"]):
+        np.testing.assert_allclose(network(rows), network({**rows, HISTORY: newest}), atol=1e-5)
+        assert np.abs(network(rows) - network({**rows, HISTORY: rows[HISTORY][:, :3]})).max() > 1e-3
+
+
 def test_pairs_add_what_each_held_item_says_of_every_other(fitted):
     weights, rows = fitted["pairs"].weights, rows_of(40, 9)
     expected = np.tile(weights["bias"], (40, 1))
