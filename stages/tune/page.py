@@ -20,7 +20,7 @@ h2{font-size:17px;margin:32px 0 8px}.dim{color:var(--dim)}.good{color:var(--good
 pre{background:var(--soft);border-radius:10px;padding:12px 14px;overflow-x:auto;margin:8px 0}
 pre,code{font:13px/1.45 ui-monospace,SFMono-Regular,Menlo,monospace}
 .plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,420px),1fr));gap:14px}
-.wide{overflow-x:auto}.wide svg{min-width:520px}
+.wide{overflow-x:auto}.wide svg{min-width:520px;max-width:820px}
 svg{display:block;width:100%;height:auto;background:var(--soft);border-radius:10px}
 svg text{fill:var(--dim);font-size:13px;font-family:inherit;paint-order:stroke;stroke:var(--soft);stroke-width:4px}
 .grid{stroke:var(--line)}.axis{stroke:var(--dim)}
