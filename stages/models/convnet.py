@@ -18,21 +18,21 @@ from stages.models._combine import Combined, plain_encoder
 from stages.models._combine import Options as Combining
 from stages.models._encoders import KINDS, PICTURES, Pixels
 from stages.models._initialise import activation, convolution
-from stages.models._mirror import Mirrored
 from stages.models._pictures import Average, Patches, side_of
+from stages.models._views import Options as Seeing
+from stages.models._views import with_views
 
 NEEDS = ("image", "wave")
 SUITS = KINDS
 TARGETS = ("category", "number", "ranking")
 
 
-class Options(Combining):
+class Options(Combining, Seeing):
     """`channels` of each block: one more for each doubling of the picture's side."""
 
     channels: list[int] = Field(default=[32, 64, 96], min_length=1)
     repeats: list[int] = []  # convolutions of each block, the last one of which halves; one each if not declared
     cover: bool = False  # halve odd sides upwards, so that no border is lost
-    mirror: bool = False  # predict as the mean of a picture and its mirror image
     patch: int = Field(default=2, ge=1)  # side of the squares of pixels that become channels
     grid: int = Field(default=4, ge=1)  # a last map of more places a side than this is averaged
     padding: Literal["same", "valid"] = "same"  # valid: each convolution takes a pixel off each border
@@ -98,4 +98,4 @@ def build(problem: Problem, options: Options) -> nn.Module:
         Picture(spec, options) if spec.kind in PICTURES else plain_encoder(spec, options) for spec in problem.specs
     ]
     network = Combined(encoders, problem.num_outputs, options)
-    return Mirrored(network, problem.specs) if options.mirror else network
+    return with_views(network, problem.specs, options)

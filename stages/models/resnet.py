@@ -18,20 +18,20 @@ from stages.models._combine import Combined, plain_encoder
 from stages.models._combine import Options as Combining
 from stages.models._encoders import KINDS, PICTURES, Pixels
 from stages.models._initialise import Activation, activation, convolution
-from stages.models._mirror import Mirrored
 from stages.models._pictures import Add, Average, Patches, Squeeze, side_of
+from stages.models._views import Options as Seeing
+from stages.models._views import with_views
 
 NEEDS = ("image", "wave")
 SUITS = KINDS
 TARGETS = ("category", "number", "ranking")
 
 
-class Options(Combining):
+class Options(Combining, Seeing):
     """`channels` of each stage: one more for each doubling of the picture's side."""
 
     channels: list[int] = Field(default=[32, 64, 128], min_length=1)
     blocks: int = Field(default=2, ge=1)  # in each stage
-    mirror: bool = False  # predict as the mean of a picture and its mirror image
     patch: int = Field(default=1, ge=1)  # side of the squares of pixels that become channels
     stride: int = Field(default=1, ge=1, le=4)  # of the first convolution
     grid: int = Field(default=1, ge=1)  # the last map is averaged to so many places a side
@@ -106,4 +106,4 @@ def build(problem: Problem, options: Options) -> nn.Module:
         Picture(spec, options) if spec.kind in PICTURES else plain_encoder(spec, options) for spec in problem.specs
     ]
     network = Combined(encoders, problem.num_outputs, options)
-    return Mirrored(network, problem.specs) if options.mirror else network
+    return with_views(network, problem.specs, options)
