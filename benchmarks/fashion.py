@@ -1,9 +1,9 @@
 """Models on Fashion-MNIST: `python -m benchmarks.fashion [--only NAME …] [--seeds N …] [--slow]`.
 
-Each is fitted by the project's own code on `data/features/fashion` (`dvc repro features@fashion`), one thread, a
-fixed number of epochs. Recipes were chosen on validation; the test split is looked at here, after them. A finished
-run is kept in data/benchmarks/fashion.json, and a killed one goes on from its checkpoint, so the table may be made
-in several goes. `convnet` is what params.yaml declares.
+Each is fitted by the project's own code on `data/features/fashion` (`dvc repro features@fashion`), for a fixed
+number of epochs. Recipes were chosen on validation; the test split is looked at here, after them. A finished run is
+kept in data/benchmarks/fashion.json, and a killed one goes on from its checkpoint, so the table may be made in several
+goes. `convnet` is what params.yaml declares.
 """
 
 import argparse
@@ -49,9 +49,12 @@ DECLARED: dict[str, dict[str, Any]] = {
 SLOW: dict[str, dict[str, Any]] = {
     "resnet": {
         "model": "resnet",
-        "options": {"channels": [48, 96, 192], "blocks": 1, "patch": 2, "grid": 4, "mirror": True, "dropout": 0.2},
-        "epochs": 30, "batch_size": 128, "learning_rate": 0.006, "weight_decay": 0.1, "warm_up": 0.15,
+        "options": {
+            "channels": [64, 128, 256], "blocks": 1, "patch": 2, "grid": 4, "mirror": True, "jitter": 1, "dropout": 0.2,
+        },
+        "epochs": 28, "batch_size": 128, "learning_rate": 0.005, "weight_decay": 0.1, "warm_up": 0.15,
         "label_smoothing": 0.05, "prune": 0.7, "augment": {"image": {"flip": True, "shift": 1, "erase": 5}},
+        "threads": 2,
     },
 }  # fmt: skip
 ONE_SEED = ("linear",)  # it has no chance in it
@@ -117,7 +120,8 @@ def row(name: str, runs: list[dict[str, Any]]) -> str:
         f"{statistics.median(r[key] for r in timed):.0f}" if timed else "" for key in ("cpu_seconds", "seconds")
     )
     return (
-        f"| {name} | {statistics.mean(tests):.2f}{spread} | {statistics.mean(held):.2f} | {len(runs)} | {cpu} | {wall} "
+        f"| {name} | {statistics.mean(tests):.2f}{spread} | {statistics.mean(held):.2f} | {len(runs)} "
+        f"| {runs[0]['recipe'].get('threads', 1)} | {cpu} | {wall} "
         f"| {runs[0]['parameters']:,} |"
     )
 
@@ -142,8 +146,9 @@ def main() -> None:
             write_json(RUNS, [*kept(), mine[-1]])
         if mine:
             lines.append(row(name, mine))
-    print(f"\nOne thread of {machine()}. Accuracy in percent, mean ± standard deviation over seeds.\n")
-    print("| | test | validation | seeds | CPU s | wall s | parameters |\n|---|---:|---:|---:|---:|---:|---:|")
+    print(f"\n{machine()}. Accuracy in percent, mean ± standard deviation over seeds.\n")
+    print("| | test | validation | seeds | threads | CPU s | wall s | parameters |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     print("\n".join(lines))
 
 
