@@ -32,7 +32,7 @@ from stages.training.scoring import Scoring, check_slices, scoring_of, show_slic
 
 BASELINES = ("prior", "linear", "svm", "hog", "boosting", "popularity", "itemknn", "ease")
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
-MODEL, CONSTANT = "model", "constant answer"
+MODEL, CONSTANT, PRIOR = "model", "constant answer", "prior"
 
 
 class Section(BaseSection):
@@ -89,15 +89,25 @@ def fit_baselines(
     return {name: (out / name / "network.onnx").read_bytes() for name in chosen}
 
 
+def constant_answer(problem: Problem, train: Arrays, validation: Arrays, scoring: Scoring) -> np.ndarray:
+    """One answer for all rows, calibrated as the models are: else they would be ahead by what validation's own shares
+    tell them."""
+    if hasattr(problem.target, "prior"):
+        answer: np.ndarray = problem.target.prior(problem.state, len(validation["target"]))
+        return answer
+    _, options = options_of(PRIOR, {}, PRIOR)
+    fitted = fit(PRIOR, options, problem, {"train": train}, recipe=Recipe())
+    return scoring.answers(fitted.network, validation, scoring.calibrate(fitted.network, validation))
+
+
 def evaluate(
-    networks: Mapping[str, bytes], validation: Arrays, scoring: Scoring, metric: str
+    networks: Mapping[str, bytes], constant: np.ndarray, validation: Arrays, scoring: Scoring, metric: str
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Scores of every model with intervals, paired differences to the model, and calibrated answers."""
     target, num_rows = scoring.problem.target, len(validation["target"])
     calibration = {name: scoring.calibrate(network, validation) for name, network in networks.items()}
     answers = {name: scoring.answers(network, validation, calibration[name]) for name, network in networks.items()}
-    constant = {CONSTANT: target.prior(scoring.problem.state, num_rows)}
-    samples = scoring.samples({**answers, **constant}, validation)
+    samples = scoring.samples({**answers, CONSTANT: constant}, validation)
     metrics = list(dict.fromkeys(metric for _, metric in samples))
     models = {
         name: {
@@ -114,11 +124,12 @@ def evaluate(
     sign = target.sign(metric)
     ranked = sorted(differences, key=lambda name: -sign * samples[name, metric][0])
     report = {"metric": metric, "rows": num_rows, "models": models, "model_minus_baseline": differences}
-    ahead = {name: samples[name, metric] - samples[CONSTANT, metric] for name in networks}
+    ahead = {name: samples[name, metric] - samples[CONSTANT, metric] for name in networks if name != PRIOR}
     # with several models to choose from, each must show more (Bonferroni)
     shown = [name for name in ahead if np.nanquantile(sign * ahead[name][1:], 0.025 / len(ahead)) > 0]
     margins = {name: summarise(values) for name, values in ahead.items()}
     report |= {"baselines_ranked": ranked, "minus_constant": margins, "beats_constant": shown}
+    report["constant"] = constant[0].tolist()
     return report, answers
 
 
@@ -168,7 +179,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         train, validation = (read_tensors(features / f"{name}.safetensors") for name in ("train", "validation"))
         hashes = store.file_hashes([features / "train.safetensors", features / "features.json"])
         baselines = fit_baselines(section, problem, train, hashes, job.out / "baselines")
-        report, answers = evaluate({MODEL: job["model"].read_bytes(), **baselines}, validation, scoring, metric)
+        constant = constant_answer(problem, train, validation, scoring)
+        networks = {MODEL: job["model"].read_bytes(), **baselines}
+        report, answers = evaluate(networks, constant, validation, scoring, metric)
         if isinstance(declared := auto.declared(contract), auto.Auto):
             report["auto"] = read_json(job["model"].with_name("model.json"))["auto"]
         if section.slices:

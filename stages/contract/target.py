@@ -45,7 +45,7 @@ class Target(Section):
     loss: Literal["squared", "absolute", "huber"] = "squared"
     interval: float = Field(default=0.9, gt=0, lt=1)
     history: str | None = None
-    top: int = Field(default=20, ge=1, le=1000)
+    top: int = Field(default=20, ge=10, le=1000)  # scores are of the first ten
     seen: Literal["mask", "keep"] = "mask"
     min_count: int = Field(default=1, ge=1)
 

@@ -2,8 +2,8 @@
 
 A module gives: `fit` (training examples → state), `encode` (examples → `target`, and `weight` where declared),
 `num_outputs`, `loss` (torch), `calibrate`, `answer` (a network's outputs → what is scored), `answer_of_graph` (the
-same of model.onnx), `prior` (the least baseline's answer), `METRICS`, `score_functions`, `plots`, and `nodes`
-(outputs → answers, as ONNX) with `describe` for the bundle.
+same of model.onnx), `METRICS`, `score_functions`, `free_of_calibration`, `plots`, and `nodes` (outputs → answers, as
+ONNX) with `describe` for the bundle. `prior`, one answer for all rows, where the model of that name gives none.
 """
 
 from importlib import import_module

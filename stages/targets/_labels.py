@@ -41,7 +41,7 @@ def soft_labels(soft: list[str] | Mapping[str, str], column: str, table: pa.Tabl
 
 def weights_of(state: Mapping[str, Any], table: pa.Table) -> dict[str, np.ndarray]:
     """`weight` float32 [N] where one is declared; a row without one counts nothing. Raises DataError below 0."""
-    if "weight" not in state:
+    if not state.get("weight"):
         return {}
     found = np.nan_to_num(numbers(table, state["weight"]), nan=0.0)
     if (found < 0).any() or (len(found) and not found.any()):

@@ -24,18 +24,22 @@ Calibration = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
 SMALLER_IS_BETTER = ("log_loss", "brier")
 METRICS = ("accuracy", "log_loss", "brier", "roc_auc", "average_precision", "f1", "macro_f1", "value")
-FREE_OF_CALIBRATION = ("accuracy", "roc_auc", "average_precision", "f1", "macro_f1")
+BY_ORDER = ("roc_auc", "average_precision")  # scores that no calibration of two classes changes
+BY_LIKELIEST = ("accuracy", "f1", "macro_f1")  # scores that a temperature leaves as they are
 UNCALIBRATED = {"temperature": 1.0}
 
 
 def fit(target: Target, table: pa.Table) -> dict[str, Any]:
     """Classes in alphabetical order, or as `soft` names them; of two, which is the positive one (default: the last)."""
     if target.soft is None:
-        counts: Mapping[str, float] = Counter(word(value) for value in table.column(target.column).to_pylist())
-        classes = sorted(counts)
+        words = [word(value) for value in table.column(target.column).to_pylist()]
+        classes = sorted(set(words))
+        counts: Mapping[str, float] = count(words, weights_of({"weight": target.weight}, table))
     else:
         classes = list(target.soft)
-        counts = dict(zip(classes, soft_labels(target.soft, target.column, table).sum(0).tolist(), strict=True))
+        shares_NC = soft_labels(target.soft, target.column, table)
+        weight_N = weights_of({"weight": target.weight}, table).get("weight", np.ones(len(shares_NC)))
+        counts = dict(zip(classes, (weight_N @ shares_NC).tolist(), strict=True))
     if len([name for name in classes if counts[name]]) < 2:
         raise DataError(
             f"the training rows have one class of {target.column}: {classes}. Nothing can be learnt from it."
@@ -57,13 +61,23 @@ def fit(target: Target, table: pa.Table) -> dict[str, Any]:
     return state | {key: value for key, value in optional.items() if value is not None}
 
 
+def count(words: list[str], weights: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """How many rows have each word; where rows have weights, what those add up to."""
+    if not weights:
+        return dict(Counter(words))
+    found: dict[str, float] = dict.fromkeys(words, 0.0)
+    for name, weight in zip(words, weights["weight"].tolist(), strict=True):
+        found[name] += weight
+    return found
+
+
 def class_weights(target: Target, counts: Mapping[str, float]) -> list[float] | None:
     """Of each class; `balanced` gives every class the same total, as scikit-learn does."""
     declared = target.class_weight
     if declared is None:
         return None
     if declared == "balanced":
-        return [sum(counts.values()) / (len(counts) * count) for count in counts.values()]
+        return [sum(counts.values()) / (len(counts) * total) if total else 1.0 for total in counts.values()]
     for name in set(declared) ^ set(counts):
         raise ContractError(
             f"examples.target.class_weight: {name!r} is {'no class' if name in declared else 'left out'}. "
@@ -152,35 +166,37 @@ def calibrate(outputs_NC: np.ndarray, arrays: Arrays, *, state: State) -> dict[s
     softened_CC = np.diag(1.0 - doubt_C * num_classes / (num_classes - 1)) + (doubt_C / (num_classes - 1))[:, None]
     wanted_NC = truth_NC.astype(np.float64) @ softened_CC
 
-    def held_out(calibration: Calibration) -> float:
+    share_N = weight_N / max(weight_N.sum(), 1e-12)
+
+    def held_out(calibration: Calibration) -> tuple[float, np.ndarray]:
         chances_NC = probabilities(outputs_NC, calibration)
-        losses_N = -(wanted_NC * np.log(np.clip(chances_NC, 1e-300, 1.0))).sum(1)
-        return float((losses_N * weight_N).sum() / max(weight_N.sum(), 1e-12))
+        loss = -(share_N * (wanted_NC * np.log(np.clip(chances_NC, 1e-300, 1.0))).sum(1)).sum()
+        return float(loss), share_N[:, None] * (chances_NC - wanted_NC)
+
+    def weighed(values: np.ndarray) -> tuple[float, np.ndarray]:
+        """Loss, and its gradient by the log temperature and the shifts."""
+        loss, wrong_NC = held_out(unpack(values))
+        return loss, np.array([-(wrong_NC * outputs_NC).sum() / np.exp(values[0]), *wrong_NC.sum(0)[1:]])
 
     if "class_weight" in state:
-        start = np.concatenate([[0.0], -np.log(state["class_weight"])[1:]])
+        weights_C = np.maximum(state["class_weight"], 1e-6)
+        start = np.concatenate([[0.0], np.log(weights_C[0] / weights_C[1:])])
         bounds = [(np.log(0.05), np.log(20.0)), *[(-20.0, 20.0)] * (num_classes - 1)]
-        found = minimize(lambda x: held_out(unpack(x)), start, bounds=bounds, method="L-BFGS-B")
-        return unpack(found.x)
+        found = minimize(weighed, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+        return {"temperature": rounded(np.exp(found[0])), "shift": [0.0, *(rounded(value) for value in found[1:])]}
     best = minimize_scalar(
-        lambda x: held_out({"temperature": float(np.exp(x))}), bounds=(np.log(0.05), np.log(20.0)), method="bounded"
+        lambda x: held_out({"temperature": float(np.exp(x))})[0], bounds=(np.log(0.05), np.log(20.0)), method="bounded"
     )
     return {"temperature": rounded(np.exp(best.x))}
 
 
 def unpack(values: np.ndarray) -> dict[str, Any]:
     """[log temperature, shifts of all classes but the first] as a calibration."""
-    return {"temperature": rounded(np.exp(values[0])), "shift": [0.0, *(rounded(value) for value in values[1:])]}
+    return {"temperature": float(np.exp(values[0])), "shift": [0.0, *values[1:].tolist()]}
 
 
 def rounded(value: float) -> float:
     return float(f"{value:.6g}")
-
-
-def prior(state: State, num_rows: int) -> np.ndarray:
-    """float64 [N, C]: the class shares of the training rows, the same for every row."""
-    shares = np.array(state["counts"], np.float64)
-    return np.tile(shares / shares.sum(), (num_rows, 1))
 
 
 def decision(state: State, decide: Decide, path: str) -> tuple[list[str], np.ndarray] | None:
@@ -219,6 +235,11 @@ def score_functions(
 def metric_names(state: State, has_value: bool) -> list[str]:
     few = ["roc_auc", "average_precision", "f1"] if len(state["classes"]) == 2 else ["macro_f1"]
     return ["accuracy", "log_loss", "brier", *few, *(["value"] if has_value else [])]
+
+
+def free_of_calibration(state: State) -> tuple[str, ...]:
+    """Where classes were weighed in training, calibration shifts which one is the likeliest."""
+    return BY_ORDER if "class_weight" in state else BY_ORDER + BY_LIKELIEST
 
 
 def default_metric(state: State, has_value: bool) -> str:

@@ -26,16 +26,22 @@ Arrays = Mapping[str, np.ndarray]
 POINT, LOW, HIGH = 0, 1, 2
 METRICS = ("mean_absolute_error", "root_mean_squared_error", "r2", "coverage", "interval_width", "interval_score")
 LARGER_IS_BETTER = ("r2", "coverage")
-FREE_OF_CALIBRATION = ("mean_absolute_error", "root_mean_squared_error", "r2")
+OF_THE_POINT = ("mean_absolute_error", "root_mean_squared_error", "r2")
 UNCALIBRATED = {"widen": 0.0}
 
 
 def fit(target: Target, table: pa.Table) -> dict[str, Any]:
-    """Where the training rows lie and how far they spread, and what a constant would answer."""
+    """Where the training rows lie and how far they spread, each by its weight."""
     values = numbers(table, target.column)
-    levels = levels_of(target.interval)
-    center = float(np.median(values) if target.loss == "absolute" else values.mean()) if len(values) else 0.0
-    scale = float(np.abs(values - center).mean() if target.loss == "absolute" else values.std()) if len(values) else 0.0
+    weight_N = weights_of({"weight": target.weight}, table).get("weight", np.ones(len(values))).astype(np.float64)
+    values, weight_N = values[weight_N > 0], weight_N[weight_N > 0]
+    center = scale = 0.0
+    if len(values) and target.loss == "absolute":
+        center = median(values, weight_N)
+        scale = float(np.average(np.abs(values - center), weights=weight_N))
+    elif len(values):
+        center = float(np.average(values, weights=weight_N))
+        scale = float(np.average((values - center) ** 2, weights=weight_N)) ** 0.5
     if not scale > 0:
         raise DataError(f"all training rows have the same {target.column}. Nothing can be learnt from it.")
     return {
@@ -45,9 +51,15 @@ def fit(target: Target, table: pa.Table) -> dict[str, Any]:
         "interval": target.interval,
         "center": center,
         "scale": scale,
-        "constant": [center, *(float(value) for value in np.quantile(values, levels))],
         **({"weight": target.weight} if target.weight else {}),
     }
+
+
+def median(values: np.ndarray, weight_N: np.ndarray) -> float:
+    """Between the two in the middle where all count alike, else the least value that half of the weight lies up to."""
+    if (weight_N == weight_N[0]).all():
+        return float(np.median(values))
+    return float(np.quantile(values, 0.5, weights=weight_N, method="inverted_cdf"))
 
 
 def levels_of(interval: float) -> tuple[float, float]:
@@ -93,15 +105,18 @@ def calibrate(outputs_N3: np.ndarray, arrays: Arrays, *, state: State) -> dict[s
     """By how much both ends must move out, standardised, for the declared share of held-out rows to lie within.
 
     The ⌈(n + 1) · interval⌉-th smallest miss of n rows; the largest, where there are too few. Ends may move in, too.
+    Where rows have weights, n is what they are worth: (Σ w)² / Σ w² (Kish 1965).
     """
     wanted_N, outputs_N3 = standardise(state, arrays["target"]), outputs_N3.astype(np.float64)
     miss_N = np.maximum(outputs_N3[:, LOW] - wanted_N, wanted_N - outputs_N3[:, HIGH])
     weight_N = arrays.get("weight", np.ones(len(miss_N))).astype(np.float64)
-    if not weight_N.sum() > 0:
+    miss_N, weight_N = miss_N[weight_N > 0], weight_N[weight_N > 0]
+    if not len(miss_N):
         return dict(UNCALIBRATED)
     order = np.argsort(miss_N, kind="stable")
     share_N = np.cumsum(weight_N[order]) / weight_N.sum()
-    level = state["interval"] * (len(miss_N) + 1) / len(miss_N)
+    worth = weight_N.sum() ** 2 / (weight_N**2).sum()
+    level = state["interval"] * (worth + 1) / worth
     place = min(int(np.searchsorted(share_N, level - 1e-12)), len(miss_N) - 1)
     return {"widen": float(f"{miss_N[order[place]]:.6g}")}
 
@@ -122,11 +137,6 @@ def answer_of_graph(state: State, outputs: Arrays) -> np.ndarray:
 def tally(state: State, outputs: Arrays) -> dict[str, int]:
     """Numbers are no decisions to be counted."""
     return {}
-
-
-def prior(state: State, num_rows: int) -> np.ndarray:
-    """float64 [N, 3]: the mean or median of the training rows and their quantiles, the same for every row."""
-    return np.tile(np.array(state["constant"], np.float64), (num_rows, 1))
 
 
 def decision(state: State, decide: Decide, path: str) -> None:
@@ -156,6 +166,11 @@ def score_functions(state: State, decide: Any, answer_N3: np.ndarray, arrays: Ar
 
 def metric_names(state: State, has_value: bool) -> list[str]:
     return list(METRICS)
+
+
+def free_of_calibration(state: State) -> tuple[str, ...]:
+    """Calibration moves the interval's ends alone."""
+    return OF_THE_POINT
 
 
 def default_metric(state: State, has_value: bool) -> str:

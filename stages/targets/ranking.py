@@ -5,6 +5,7 @@ and who has no history is answered with them. Output j of a network is the score
 a row's history is encoded with the same numbers: whatever can be answered can be masked.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -28,14 +29,13 @@ State = Mapping[str, Any]
 Arrays = Mapping[str, np.ndarray]
 CUT = 10
 METRICS = tuple(f"{name}@{CUT}" for name in ("ndcg", "recall", "precision", "map", "mrr", "hit_rate"))
-FREE_OF_CALIBRATION = METRICS
 UNCALIBRATED: dict[str, Any] = {}
 NOTHING = -1  # a place of an answer that no item is left for
 MASKED = -1e30  # below every score; finite, since JSON knows no infinity
 
 
 def fit(target: Target, table: pa.Table) -> dict[str, Any]:
-    """The catalogue, and in how many rows each of its items is a next one."""
+    """The catalogue, and in how many rows each of its items is a next one that counts."""
     assert target.history is not None, "checked by the contract"
     past, next_items = (table.column(name).combine_chunks() for name in (target.history, target.column))
     catalogue = most_frequent(count_rows(past, next_items), table.num_rows * 10**6, target.min_count)
@@ -44,18 +44,30 @@ def fit(target: Target, table: pa.Table) -> dict[str, Any]:
             f"the training rows hold {len(catalogue)} items of {target.history} and {target.column} that stand in at "
             f"least {target.min_count} rows. There is nothing to rank; lower examples.target.min_count"
         )
-    counts, rows = count_rows(next_items), next_of(target.seen, table, target.history, target.column)
+    rows = next_of(target.seen, table, target.history, target.column)
+    counts = totals(rows, weights_of({"weight": target.weight}, table).get("weight"))
     return {
         "type": "ranking",
         "column": target.column,
         "history": target.history,
         "catalogue": catalogue,
-        "counts": [counts[item] for item in catalogue],
+        "counts": [counts.get(item, 0) for item in catalogue],
         "mean_next": sum(map(len, rows)) / max(1, sum(map(bool, rows))),
         "top": min(target.top, len(catalogue)),
         "seen": target.seen,
         **({"weight": target.weight} if target.weight else {}),
     }
+
+
+def totals(rows: list[list[str]], weight_N: np.ndarray | None) -> Mapping[str, float]:
+    """How many rows have each item next; where rows have weights, what those add up to."""
+    if weight_N is None:
+        return Counter(item for items in rows for item in items)
+    found: dict[str, float] = defaultdict(float)
+    for items, weight in zip(rows, weight_N.tolist(), strict=True):
+        for item in items:
+            found[item] += weight
+    return found
 
 
 def encode(state: State, table: pa.Table) -> dict[str, np.ndarray]:
@@ -169,6 +181,11 @@ def score_functions(state: State, decide: Any, answer_NK: np.ndarray, arrays: Ar
 
 def metric_names(state: State, has_value: bool) -> list[str]:
     return list(METRICS)
+
+
+def free_of_calibration(state: State) -> tuple[str, ...]:
+    """There is nothing to calibrate in an order of items."""
+    return METRICS
 
 
 def default_metric(state: State, has_value: bool) -> str:

@@ -98,5 +98,5 @@ def score_fold(contract: Contract, section: Train, seen: pa.Table, unseen: pa.Ta
     functions = scoring.functions(answer, arrays["unseen"])
     ones = np.ones((1, unseen.num_rows), np.float32)
     values = {name: float(function(ones)[0]) for name, function in functions.items()}
-    kept = problem.target.FREE_OF_CALIBRATION
+    kept = problem.target.free_of_calibration(problem.state)
     return {name: value for name, value in values.items() if name in kept and np.isfinite(value)}

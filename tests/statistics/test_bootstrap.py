@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.statistics import scores
-from stages.statistics.bootstrap import bootstrap, summarise
+from stages.statistics.bootstrap import NO_INTERVAL, bootstrap, summarise
 
 
 def mean_of(values):
@@ -33,7 +33,8 @@ def test_the_same_seed_gives_the_same_samples_in_separate_calls():
     assert first.tolist() == second.tolist() != third.tolist()
 
 
-def test_rows_of_a_group_are_drawn_together():
+def test_rows_of_a_group_are_drawn_together(monkeypatch):
+    monkeypatch.setattr("stages.statistics.bootstrap.LEAST_GROUPS", 3)
     groups = np.array([5, -1, 5, 9, -1, 5])
     seen = []
 
@@ -87,7 +88,16 @@ def test_what_is_not_defined_is_absent_with_its_reason():
     assert summarise(bootstrap({"m": auc}, np.arange(2), seed=1)["m"]) == {"absent": "not defined on these rows"}
 
 
+def test_four_groups_are_too_few_for_an_interval():
+    """Resamples of one group are all alike: a width of zero would show anything."""
+    for num_groups, enough in ((1, False), (4, False), (5, True)):
+        groups = np.arange(40) % num_groups
+        found = summarise(bootstrap({"m": mean_of(np.arange(40.0))}, groups, seed=1)["m"])
+        assert ("low" in found) == enough
+        assert enough or found == {"value": 19.5, "absent": NO_INTERVAL}
+
+
 def test_a_score_that_most_resamples_lack_has_no_interval():
     samples = np.array([0.5, *[np.nan] * 60, *[0.4] * 40])
-    assert summarise(samples) == {"value": 0.5, "absent": "no interval: not defined on most resamples"}
+    assert summarise(samples) == {"value": 0.5, "absent": NO_INTERVAL}
     assert summarise(np.array([0.5, *[np.nan] * 40, *[0.4] * 60])) == {"value": 0.5, "low": 0.4, "high": 0.4}

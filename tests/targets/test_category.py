@@ -49,10 +49,6 @@ def test_labels_become_places_and_unseen_ones_are_refused():
         category.encode(STATE, labels("yes", "maybe"))
 
 
-def test_the_prior_is_the_class_shares():
-    assert category.prior(STATE, 2).tolist() == [[0.75, 0.25], [0.75, 0.25]]
-
-
 def test_loss_is_cross_entropy():
     import torch
 

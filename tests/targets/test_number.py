@@ -28,7 +28,6 @@ def test_the_state_is_the_mean_or_the_median_of_the_training_rows():
     values = [0.0, 0.0, 0.0, 2.0, 18.0]
     squared = number.fit(target(interval=0.5), table(values))
     assert (squared["center"], squared["scale"]) == (4.0, pytest.approx(7.0427267))
-    assert squared["constant"] == [4.0, 0.0, 2.0]
     absolute = number.fit(target(loss="absolute", interval=0.5), table(values))
     assert (absolute["center"], absolute["scale"]) == (0.0, 4.0)
 
@@ -110,9 +109,22 @@ def test_the_drawn_answer_is_the_one_numpy_gives_and_its_interval_holds_the_poin
     assert (found[:, 0] <= found[:, 2]).all()
 
 
-def test_the_constant_answer_is_the_training_rows_own():
-    state = number.fit(target(), table([1.0, 2.0, 6.0]))
-    np.testing.assert_allclose(number.prior(state, 2), [[3.0, 1.1, 5.6]] * 2)
+def test_mean_and_median_are_of_the_rows_by_their_weights():
+    rows = table([0.0, 0.0, 0.0, 10.0, 99.0], w=[1.0, 1.0, 1.0, 100.0, 0.0])
+    state = number.fit(target(loss="absolute", weight="w"), rows)
+    assert (state["center"], state["scale"]) == (10.0, pytest.approx(30 / 103))
+    assert number.fit(target(weight="w"), rows)["center"] == pytest.approx(1000 / 103)
+
+
+def test_rows_that_count_nothing_lend_the_interval_no_certainty():
+    generator = np.random.default_rng(2)
+    misses = np.concatenate([generator.random(12), np.full(988, 50.0)])
+    outputs, truth = np.zeros((1000, 3)), 10 + 4 * misses
+    weight = np.concatenate([np.full(12, 2.0), np.zeros(988)])
+    alone = number.calibrate(outputs[:12], {"target": truth[:12]}, state=STATE)
+    assert number.calibrate(outputs, {"target": truth, "weight": weight}, state=STATE) == alone
+    nothing = {"target": truth, "weight": np.zeros(1000)}
+    assert number.calibrate(outputs, nothing, state=STATE) == number.UNCALIBRATED
 
 
 def test_money_is_of_classes():

@@ -16,7 +16,7 @@ from stages.core.graph import run
 from stages.statistics import rankings
 from stages.targets import ranking, target_module
 
-TARGET = Target(column="next", type="ranking", history="past", top=3)
+TARGET = Target(column="next", type="ranking", history="past", top=10)
 PAST = [["tea", "milk"], ["tea"], [], None, ["milk", "tea", "milk"]]
 NEXT = [["milk", "jam"], ["milk", "milk"], ["bread"], ["tea"], []]
 STATE = {
@@ -39,10 +39,21 @@ def test_the_catalogue_is_what_most_rows_hold_past_or_next_then_by_name():
     assert target_module(TARGET) is ranking
     expected = {"milk": 3, "tea": 4, "bread": 1, "jam": 1}  # rows: tea in 0 1 3 4, milk in 0 1 4
     assert ranking.fit(TARGET, TABLE) == {
-        **STATE, "catalogue": sorted(expected, key=lambda item: (-expected[item], item)), "counts": [1, 2, 1, 1]
+        **STATE, "catalogue": sorted(expected, key=lambda item: (-expected[item], item)),
+        "counts": [1, 1, 1, 1], "top": 4,  # milk is next in rows 0 and 1, and row 0 holds it already
     }  # fmt: skip
+    kept = ranking.fit(TARGET.model_copy(update={"seen": "keep"}), TABLE)
+    assert dict(zip(kept["catalogue"], kept["counts"], strict=True)) == {"tea": 1, "milk": 2, "bread": 1, "jam": 1}
+    weighed = TABLE.append_column("w", pa.array([3.0, 1.0, 0.5, None, 1.0]))
+    counts = ranking.fit(TARGET.model_copy(update={"weight": "w"}), weighed)["counts"]
+    assert counts == [0, 1.0, 0.5, 3.0]  # tea, milk, bread, jam
     assert ranking.fit(TARGET.model_copy(update={"min_count": 2}), TABLE)["catalogue"] == ["tea", "milk"]
     assert ranking.fit(TARGET.model_copy(update={"top": 50}), TABLE)["top"] == 4
+
+
+def test_fewer_answers_than_the_scores_ask_for_are_refused():
+    with pytest.raises(ValueError, match=r"top\n.*greater than or equal to 10"):
+        Target(column="next", type="ranking", history="past", top=9)
 
 
 def test_rows_without_items_teach_nothing():

@@ -17,7 +17,7 @@ CELLS = pa.table({"p": [0.0, 1 / 3, 2 / 3, 1.0], "w": [1.0, 0.5, None, 2.0]})
 def test_a_share_of_the_second_class_becomes_shares_of_both():
     state = category.fit(TWO, CELLS)
     assert (state["classes"], state["positive"]) == (["sound", "defective"], 1)
-    assert state["counts"] == pytest.approx([2.0, 2.0])
+    assert state["counts"] == pytest.approx([1.0 + 0.5 * 2 / 3, 0.5 / 3 + 2.0])  # by the rows' weights
     arrays = category.encode(state, CELLS)
     np.testing.assert_allclose(arrays["target"], [[1, 0], [2 / 3, 1 / 3], [1 / 3, 2 / 3], [0, 1]], atol=1e-7)
     assert arrays["weight"].tolist() == [1.0, 0.5, 0.0, 2.0]
@@ -63,6 +63,16 @@ def test_a_weight_of_a_class_is_a_weight_of_its_rows():
     assert float(category.loss(state, outputs, truth, torch.zeros(6))) == 0.0
 
 
+def test_balanced_classes_have_one_total_by_the_weights_of_their_rows():
+    rows = pa.table({"y": list("aab"), "w": [1.0, 1.0, 10.0]})
+    state = category.fit(Target(column="y", class_weight="balanced", weight="w"), rows)
+    assert state["counts"] == [2.0, 10.0]
+    totals = np.array(state["class_weight"]) * state["counts"]
+    assert totals[0] == pytest.approx(totals[1])
+    nothing = pa.table({"cat": [0.5], "dog": [0.5], "bird": [0.0]})
+    assert category.fit(THREE.model_copy(update={"class_weight": "balanced"}), nothing)["class_weight"][2] == 1.0
+
+
 def test_a_class_without_a_weight_is_named():
     with pytest.raises(ContractError, match=r"class_weight: 'b' is left out\. Give a weight for each of a, b"):
         category.fit(Target(column="y", class_weight={"a": 1.0}), pa.table({"y": list("aab")}))
@@ -78,3 +88,19 @@ def test_weights_of_classes_are_taken_out_of_the_answer_again():
     calibration = category.calibrate(weighed, {"target": truth}, state=state)
     assert calibration["shift"][1] == pytest.approx(-np.log(9), abs=0.15)
     assert category.probabilities(weighed, calibration)[:, 1].mean() == pytest.approx(truth.mean(), abs=0.003)
+
+
+def test_balanced_weights_of_three_classes_and_too_sure_outputs_are_taken_out_again():
+    generator = np.random.default_rng(1)
+    signal = generator.normal(size=(20_000, 3)) * 1.5
+    logits = signal + np.log([0.7, 0.2, 0.1])
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    truth = (generator.random((20_000, 1)) > chances.cumsum(1)).sum(1).clip(max=2)
+    rows = pa.table({"y": [f"class {place}" for place in truth]})
+    state = category.fit(Target(column="y", class_weight="balanced"), rows)
+    weighed = 3 * (logits + np.log(state["class_weight"]))  # what such a network comes to, three times too sure
+    calibration = category.calibrate(weighed, {"target": truth}, state=state)
+    assert calibration["temperature"] == pytest.approx(3.0, rel=0.05)
+    wanted = np.log(state["class_weight"][0]) - np.log(state["class_weight"])
+    np.testing.assert_allclose(calibration["shift"], wanted, atol=0.1)
+    np.testing.assert_allclose(category.probabilities(weighed, calibration), chances, atol=0.03)
