@@ -111,6 +111,12 @@ class Contract:
                 )
         return target
 
+    @cached_property
+    def item_columns(self) -> dict[str, Any]:
+        """The columns of each item that a ranking ranks; most rankings have none."""
+        items = self.target.items
+        return self._columns("examples.target.items.columns", items.columns) if items else {}
+
     @property
     def input_columns(self) -> dict[str, Any]:
         """The example columns that a model may see: not the target, no ids, none marked `input: false`."""

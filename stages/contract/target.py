@@ -1,6 +1,6 @@
 """What is to be predicted, as declared."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,17 @@ OF_TYPE = {  # keys that only one type of target has
     "top": "ranking",
     "seen": "ranking",
     "min_count": "ranking",
+    "items": "ranking",
 }
+
+
+class Items(Section):
+    """`target.items`: what is known of each item. `derive` is a query over the records that a training row may know;
+    it gives one row an item: its id in the column `key`, and `columns`, declared as those of an example are."""
+
+    derive: str
+    key: str
+    columns: dict[str, Any] = Field(min_length=1)
 
 
 class Target(Section):
@@ -34,6 +44,7 @@ class Target(Section):
     ranking: `column` holds the next items of a row, `history` its past ones. The `top` best are answered; items of
     the history are never among them where `seen` is `mask`, and then only new ones count as next. What stands in at
     least `min_count` training rows, past or next, is the catalogue: what can be answered, and what a history knows.
+    `items` gives the items columns of their own.
     """
 
     column: str
@@ -48,6 +59,7 @@ class Target(Section):
     top: int = Field(default=20, ge=10, le=1000)  # scores are of the first ten
     seen: Literal["mask", "keep"] = "mask"
     min_count: int = Field(default=1, ge=1)
+    items: Items | None = None
 
     @property
     def columns(self) -> list[str]:

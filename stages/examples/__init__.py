@@ -15,39 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.columns import module_of
 from stages.contract import Contract
-from stages.contract.column import personal, shown
+from stages.contract.column import personal
 from stages.core import cli, parts
-from stages.core.errors import DataError
 from stages.core.files import write_json
-from stages.examples import derive, future, judge, leaks, split
+from stages.examples import derive, future, items, judge, leaks, split
+from stages.examples.derive import conform
 from stages.examples.settings import AS_OF, AsOf, Leaks, Section, Split, check
 from stages.examples.split import LEFT_OUT, SIDES
 
 __all__ = ["AsOf", "Leaks", "Section", "Split", "check", "conform", "main", "make"]
-
-
-def conform(table: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
-    """Hold derived values against their declared columns. Raises DataError naming what breaks."""
-    typed = {}
-    for name, column in columns.items():
-        if name not in table.column_names:
-            raise DataError(
-                f"derive.sql returns no column {name!r}, which examples.columns declares. It returns: "
-                f"{', '.join(table.column_names)}"
-            )
-        values = table.column(name).combine_chunks()
-        cleaned = module_of(column).clean(name, column, pa.array(values))
-        for rule, mask in cleaned.broken.items():
-            row = int(np.flatnonzero(mask)[0])
-            found = shown(column, values[row])
-            raise DataError(
-                f"derive.sql row {row + 1}: {name} is {found}, which breaks {name}.{rule}; so do "
-                f"{int(mask.sum()):,} of {len(mask):,} rows. Mend derive.sql, or examples.columns.{name}."
-            )
-        typed[name] = cleaned.values
-    return pa.table(typed)
 
 
 def examples_of(records: pa.Table, contract: Contract, query: Path) -> tuple[pa.Table, dict[str, Any], list[str]]:
@@ -86,6 +63,7 @@ def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, 
     section = contract.section("examples", Section)
     report: dict[str, Any] = {"records": table.num_rows}
     reasons: list[str] = []
+    records = table if contract.target.items else None
     if section.derive:
         table, found, reasons = examples_of(table, contract, sources / section.derive)
         report |= found
@@ -120,6 +98,9 @@ def make(table: pa.Table, contract: Contract, sources: Path) -> tuple[dict[str, 
             sides = np.where(leaked, LEFT_OUT, sides)
     labelled = labelled.append_column("_group", pa.array(groups, pa.int64()))
     splits = {name: labelled.filter(pa.array(sides == place)) for place, name in enumerate(SIDES)}
+    if records is not None:
+        splits["train"], report["items"], found_against = items.added(records, splits, contract, sources)
+        reasons += found_against
     report["splits"] = {name: judge.describe(part, contract) for name, part in splits.items()}
     reasons += emptied(report, section)
     reasons += leaks.blocked(report, section.leaks)

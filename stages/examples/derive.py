@@ -5,10 +5,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.contract.column import withheld
+from stages.columns import module_of
+from stages.contract.column import shown, withheld
 from stages.core.errors import DataError
 
 
@@ -70,6 +72,30 @@ def answer(connection: Any, text: str, tables: Mapping[str, pa.Table], parameter
         connection.register(name, table)
     result: pa.Table = connection.sql(text, params=parameters).to_arrow_table()
     return result.combine_chunks()
+
+
+def conform(
+    table: pa.Table, columns: Mapping[str, Any], *, query: str = "derive.sql", path: str = "examples.columns"
+) -> pa.Table:
+    """Hold derived values against their columns, declared at `path`. Raises DataError naming what breaks."""
+    typed = {}
+    for name, column in columns.items():
+        if name not in table.column_names:
+            raise DataError(
+                f"{query} returns no column {name!r}, which {path} declares. It returns: "
+                f"{', '.join(table.column_names)}"
+            )
+        values = table.column(name).combine_chunks()
+        cleaned = module_of(column).clean(name, column, pa.array(values))
+        for rule, mask in cleaned.broken.items():
+            row = int(np.flatnonzero(mask)[0])
+            found = shown(column, values[row])
+            raise DataError(
+                f"{query} row {row + 1}: {name} is {found}, which breaks {name}.{rule}; so do "
+                f"{int(mask.sum()):,} of {len(mask):,} rows. Mend {query}, or {path}.{name}."
+            )
+        typed[name] = cleaned.values
+    return pa.table(typed)
 
 
 def dated(tables: Sequence[pa.Table], dates: Sequence[datetime], name: str) -> pa.Table:

@@ -7,11 +7,13 @@ from pydantic import Field, field_validator, model_validator
 
 from stages.contract import Contract
 from stages.contract.section import Section as BaseSection
+from stages.contract.target import Items
 from stages.core.errors import ContractError, suggest
 from stages.duplicates import near
 
 AS_OF = "_as_of"  # the column that says at which date a derived row was made
 TARGETS = {"category": ("category", "boolean"), "number": ("number",), "ranking": ("items",)}
+ITEM_TYPES = ("boolean", "category", "items", "number", "text", "timestamp")  # what features.json holds as numbers
 Found = Literal["block", "drop", "together"]
 
 
@@ -194,6 +196,8 @@ def check_target(contract: Contract, path: str) -> None:
         )
     if target.history is not None:
         check_history(contract, target.history, path)
+    if target.items is not None:
+        check_items(contract, target.items, f"{path}.target.items")
     values = getattr(column, "values", None)
     if target.positive is not None and values and target.positive not in values:
         hint = suggest(target.positive, values)
@@ -207,6 +211,31 @@ def check_history(contract: Contract, history: str, path: str) -> None:
         raise ContractError(
             f"{path}.target.history is {history!r}, which is {what}; expected an items column that models see"
         )
+
+
+def check_items(contract: Contract, items: Items, path: str) -> None:
+    section, columns = contract.section("examples", Section), contract.item_columns
+    if section.derive and not section.as_of:
+        raise ContractError(
+            f"{path} is declared without {contract.pipeline}.examples.as_of, so nothing says which records are known "
+            f"before validation begins. Declare as_of, or leave items out"
+        )
+    if items.key in columns:
+        raise ContractError(
+            f"{path}.key {items.key!r} is one of {path}.columns; it is the item's id. Take it out there"
+        )
+    for name, column in columns.items():
+        if name in contract.example_columns:
+            raise ContractError(
+                f"{path}.columns.{name} is the name of a column of a row too, and features.by_column could not tell "
+                f"them apart. Rename it, to item_{name} say, in {items.derive}"
+            )
+        if column.type not in ITEM_TYPES:
+            raise ContractError(
+                f"{path}.columns.{name} is of type {column.type}; expected one of {', '.join(ITEM_TYPES)}"
+            )
+        if not column.input:
+            raise ContractError(f"{path}.columns.{name} says input: false, and items have no other use. Leave it out")
 
 
 def check_split(section: Section, columns: Any, path: str) -> None:

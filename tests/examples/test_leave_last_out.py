@@ -32,7 +32,7 @@ RAW = {
 
 @pytest.fixture
 def sources(tmp_path):
-    (sql,) = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "rankings.md").read_text(encoding="utf-8"), re.DOTALL)
+    *_, sql = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "rankings.md").read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "derive.sql").write_text(sql)
     return tmp_path
 
