@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         encoder = fitted.encoder
         (job.out / "encode.onnx").write_bytes(encoder.model.SerializeToString(deterministic=True))
         specs = [spec.to_json() for spec in encoder.specs]
-        write_json(job.out / "features.json", {"specs": specs, "target": fitted.target, "state": encoder.state})
+        items = {"items": fitted.items.to_json()} if fitted.items.specs else {}
+        found = {"specs": specs, "target": fitted.target, "state": encoder.state, **items}
+        write_json(job.out / "features.json", found)
         sizes = {}
         for name, table in (("train", train), ("validation", read_split(job["validation"]))):
             write_tensors(job.out / f"{name}.safetensors", arrays_of(table, fitted, job.contract))

@@ -88,7 +88,7 @@ def score_fold(contract: Contract, section: Train, seen: pa.Table, unseen: pa.Ta
         parts |= {"train": seen.filter(pc.invert(watched)), "validation": seen.filter(watched)}
     fitted = fit_features(parts["train"], contract)
     arrays = {name: arrays_of(part, fitted, contract) for name, part in parts.items()}
-    problem = Problem(fitted.encoder.specs, target_module(contract.target), fitted.target)
+    problem = Problem(fitted.encoder.specs, target_module(contract.target), fitted.target, fitted.items)
     splits = {name: arrays[name] for name in parts if name != "unseen"}
     model = fit(section.model, options, problem, splits, recipe=section.recipe)
     scoring = scoring_of(problem, contract, section.seed)
