@@ -19,6 +19,8 @@ def export(network: nn.Module, specs: Sequence[ArraySpec], sample: Mapping[str, 
     from stages.core.graph import OPSET, strip  # the loop trains where there is no onnx
 
     rows = [widen(spec, sample[spec.name]) for spec in specs]
+    fold: Any = getattr(network, "fold", None)
+    network = fold() if fold else network  # what never changes is computed once
     dynamic = torch.export.Dim.DYNAMIC
     shapes = tuple({0: dynamic, 1: dynamic} if spec.kind in ("set", "tokens") else {0: dynamic} for spec in specs)
     quiet = io.StringIO()
