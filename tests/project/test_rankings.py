@@ -24,7 +24,10 @@ CONTRACT: dict[str, Any] = {
     "clean": {},
     "validate": {"rows": {"min": 200}},
     "examples": {
-        "target": {"column": "reads", "type": "ranking", "history": "has", "top": 20},
+        "target": {
+            "column": "reads", "type": "ranking", "history": "has", "top": 20,
+            "items": {"derive": "items.sql", "key": "book", "columns": {"genre": {"type": "category"}}},
+        },
         "split": {"by": "group", "key": "reader", "validation": 0.25, "test": 0.25},
         "leaks": {"duplicates": "drop"},
     },
@@ -35,7 +38,12 @@ CONTRACT: dict[str, Any] = {
     "compress": {"candidates": ["int8"]},
     "assay": {},
     "package": {},
-}
+}  # fmt: skip
+ITEMS_SQL = """
+select distinct book, left(book, 1) as genre
+from (select unnest(list_concat(has, reads)) as book from records)
+order by book
+"""
 
 
 def write_shelf(path: Path) -> None:
@@ -59,6 +67,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory, run_stage: Callable[..., Non
     (project / "incoming").mkdir()
     (project / "sources" / "shelf").mkdir(parents=True)
     write_shelf(project / "incoming" / "shelf.jsonl")
+    (project / "sources" / "shelf" / "items.sql").write_text(ITEMS_SQL)
     YAML().dump({"pipelines": {"shelf": {}}, "shelf": CONTRACT}, project / "params.yaml")
     refresh("shelf", params=project / "params.yaml")
     run_stage(project, "shelf")
@@ -77,6 +86,17 @@ def test_the_bundle_verifies_and_beats_one_answer_for_all(shelf: Path, bundle: P
     assert assay["metric"] == "ndcg@10"
     assert assay["scores"]["model"]["ndcg@10"]["value"] > 0.5
     assert assay["model_minus"]["prior"]["ndcg@10"]["low"] > 0
+
+
+def test_items_have_columns_and_who_asks_gives_none(shelf: Path, bundle: Path) -> None:
+    report = read_json(shelf / "data" / "examples" / "shelf" / "report.json")
+    assert report["items"] == {
+        "rows": 30, "records": "the training rows", "items_of_train": 30, "with_a_row": 30
+    }  # fmt: skip
+    assert read_json(shelf / "data" / "features" / "shelf" / "features.json")["items"]["specs"][0]["columns"] == [
+        "genre"
+    ]
+    assert [column["name"] for column in read_json(bundle / "contract.json")["inputs"]] == ["country", "has"]
 
 
 def test_validation_scores_what_the_shipped_graph_answers(shelf: Path, bundle: Path) -> None:
