@@ -59,7 +59,7 @@ def before_validation(
     if section.as_of is None:
         return splits["train"].select(list(contract.columns)), None
     dates = [pc.min(splits[name].column(AS_OF)).as_py() for name in ("validation", "test")]
-    begin: datetime = min(date for date in dates if date is not None)
+    begin: datetime = min((date for date in dates if date is not None), default=datetime.min)  # the verdict tells why
     times = pc.cast(pc.cast(records.column(section.as_of.time), pa.timestamp("us"), safe=False), pa.int64())
     return records.filter(pc.less(times, pa.scalar(int(np.datetime64(begin, "us").astype(np.int64))))), begin
 

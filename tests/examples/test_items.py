@@ -56,16 +56,14 @@ NAMES = {"a": "RED MUG", "b": "BLUE MUG", "c": "RED LAMP", "d": "BLUE LAMP"}
 VALIDATION = datetime(2024, 2, 10)  # of the dates 31 January, 10 and 20 February, and 1 March
 
 
-def records(events=None):
-    """Twelve customers buy one of four items every two days, until 11 March; "e" is first sold in March."""
-    if events is None:
-        start = datetime(2024, 1, 11)
-        events = [
-            (f"c{day % 12}", "abcd"[(day // 2 + day % 12) % 4], start + timedelta(days=day, hours=day % 5))
-            for day in range(61)
-        ]
-        events += [(f"c{day % 12}", "abcd"[day * 7 % 4], start + timedelta(days=day, hours=7)) for day in range(61)]
-        events.append(("c1", "e", datetime(2024, 3, 3)))
+def records():
+    """Twelve customers buy two of four items in turn, until 11 March; "e" is first sold in March."""
+    start = datetime(2024, 1, 11)
+    events = [("c1", "e", datetime(2024, 3, 3))]
+    for day in range(61):
+        who, when = f"c{day % 12}", start + timedelta(days=day)
+        events.append((who, "abcd"[(day // 2 + day % 12) % 4], when + timedelta(hours=day % 5)))
+        events.append((who, "abcd"[day * 7 % 4], when + timedelta(hours=7)))
     customers, items, times = zip(*events, strict=True)
     return pa.table(
         {
@@ -97,9 +95,7 @@ def test_the_training_rows_carry_one_row_an_item(sources):
         {"item": item, "description": NAMES[item], "price": 1.0 + place} for place, item in enumerate(sorted(NAMES))
     ]
     assert carried(splits["train"]).to_pylist() == expected
-    assert report["items"] == {
-        "rows": 4, "records": "before 2024-02-10T00:00:00", "items_of_train": 4, "with_a_row": 4
-    }  # fmt: skip
+    assert report["items"] == {"rows": 4, "records": "before 2024-02-10T00:00:00", "items_of_train": 4, "with_a_row": 4}
 
 
 def test_no_record_from_the_first_date_of_validation_on_is_seen(sources):
@@ -196,6 +192,14 @@ def test_items_that_nobody_has_and_columns_without_a_value_are_refused(sources):
     ]
 
 
+def test_a_split_without_validation_and_test_is_a_verdict_and_no_crash(sources):
+    examples = copy.deepcopy(RAW["examples"])
+    examples["split"] |= {"validation_from": "2025-01-01", "test_from": "2025-02-01"}
+    _, report, _ = make(records(), contract_of(examples=examples), sources)
+    assert not report["passed"]
+    assert any(reason.startswith("validation") for reason in report["reasons"])
+
+
 def test_more_than_a_file_can_carry_is_refused(sources, monkeypatch):
     monkeypatch.setattr(core_items, "MAX_BYTES", 100)
     with pytest.raises(
@@ -234,8 +238,7 @@ def test_a_derived_row_without_dates_cannot_say_what_is_known(sources):
 
 def test_other_targets_have_no_items():
     examples = copy.deepcopy(RAW["examples"])
-    examples["target"] |= {"type": "category", "history": None}
-    del examples["target"]["history"]
+    examples["target"] = {"column": "next_items", "type": "category", "items": examples["target"]["items"]}
     with pytest.raises(ContractError, match="no items beside type: category; it belongs to type: ranking"):
         check(contract_of(examples=examples))
 
@@ -279,9 +282,8 @@ def test_the_stage_writes_what_models_read_and_the_graph_asks_for_nothing_more(s
     places |= {"params": "params.yaml", "status": "run"}
     features(["--pipeline", "shop", *(w for name, at in places.items() for w in (f"--{name}", str(sources / at)))])
     out = sources / "features"
-    assert {path.name for path in out.iterdir()} == {
-        "encode.onnx", "features.json", "train.safetensors", "validation.safetensors"
-    }  # fmt: skip
+    files = ["encode.onnx", "features.json", "train.safetensors", "validation.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == files
     assert [value.name for value in onnx.load(out / "encode.onnx").graph.input] == ["past_items"]
     read = problem_of(json.loads((out / "features.json").read_text()), contract).items
     made = fit_features(splits["train"], contract).items
