@@ -15,8 +15,9 @@ from typing import Any
 
 from benchmarks.measure import ROOT, machine
 from stages.contract import Contract, load
-from stages.core.files import read_json, sha256, write_json
+from stages.core.files import hash_json, read_json, sha256, write_json
 from stages.core.problem import Problem
+from stages.core.store import code_hash
 from stages.core.tensors import read_tensors
 from stages.features import read_split
 from stages.training import Arrays, Fitted, Train, fit, options_of
@@ -57,6 +58,7 @@ SLOW: dict[str, dict[str, Any]] = {
         "threads": 2,
     },
 }  # fmt: skip
+CODE = ("training", "models", "targets")
 ONE_SEED = ("linear",)  # it has no chance in it
 
 
@@ -90,10 +92,13 @@ def accuracy(fitted: Fitted, problem: Problem, arrays: Arrays) -> float:
     return float((outputs.argmax(1) == arrays["target"]).mean())
 
 
-def run(name: str, train: Train, seed: int, problem: Problem, splits: Mapping[str, Arrays]) -> dict[str, Any]:
+def run(
+    name: str, train: Train, seed: int, problem: Problem, splits: Mapping[str, Arrays], data: str
+) -> dict[str, Any]:
     """One fit and its scores. Seconds are of this process alone: one that went on from a checkpoint tells too few."""
     _, options = options_of(train.model, train.options, PIPELINE)
-    checkpoint = RUNS.with_name(f"fashion {name} {seed}.safetensors".replace(" ", "_"))
+    made_of = hash_json([name, train.model_dump(mode="json"), seed, data, *map(code_hash, CODE)])
+    checkpoint = RUNS.with_name(f"fashion_{made_of[:32]}.safetensors")  # another recipe does not go on from it
     began, wall, goes_on = time.process_time(), time.monotonic(), checkpoint.exists()
     fitted = fit(
         train.model, options, problem, {name: splits[name] for name in ("train", "validation")},
@@ -142,7 +147,7 @@ def main() -> None:
         wanted = not given.only or any(name.startswith(beginning) for beginning in given.only)
         seeds = given.seeds[:1] if train.model in ONE_SEED or name in SLOW else given.seeds
         for seed in sorted(set(seeds if wanted else []) - {run["seed"] for run in mine}):
-            mine.append({**run(name, train, seed, problem, splits), "recipe": recipe, "data": data})
+            mine.append({**run(name, train, seed, problem, splits, data), "recipe": recipe, "data": data})
             write_json(RUNS, [*kept(), mine[-1]])
         if mine:
             lines.append(row(name, mine))

@@ -77,7 +77,7 @@ def tasks(small: bool) -> list[Task]:
     image = ArraySpec("encoded.image_0", "image", ("image",), 784, (1, 28, 28), (0.286,), (0.353,))
     tokens = ArraySpec("encoded.tokens_0", "tokens", ("text",), 30_000)
     deep = {"width": 768, "depth": 12, "heads": 12, "expand": 4, "dropout": 0.0, "max_length": 256}
-    wide = {"channels": [48, 96, 192], "blocks": 1, "patch": 2, "grid": 4, "dropout": 0.2}  # as benchmarks/fashion.py
+    wide = {"channels": [64, 128, 256], "blocks": 1, "patch": 2, "grid": 4, "dropout": 0.2}  # as benchmarks/fashion.py
     found = [
         Task("resnet on pictures of fashion's shape", resnet, wide, image, 61_440, 512),
         Task("transformer on 256 words", transformer, deep, tokens, 2048, 64),

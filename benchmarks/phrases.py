@@ -1,6 +1,6 @@
 """`languages` as it is built in, how well it hears speakers that it knows and speakers that it does not out.
 
-    dvc repro compress@languages && python -m benchmarks.phrases
+    dvc repro compress@languages && python -m benchmarks.phrases   # after `languages: {}` is listed in params.yaml
 
 Prints accuracy on test with its 95% interval: the random test of eight languages, whose speakers the model knows,
 and three other speakers. Of these a second line holds only the three languages that they speak against one another.

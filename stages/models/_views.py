@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
+from stages.core.errors import ContractError
 
 
 class Options(Section):
@@ -63,4 +64,12 @@ def view(image_BCHW: Tensor, flip: bool, move: tuple[int, int]) -> Tensor:
 
 
 def with_views(network: nn.Module, specs: Sequence[ArraySpec], options: Options) -> nn.Module:
-    return Views(network, specs, options) if options.mirror or options.jitter else network
+    """Raises ContractError where views are declared and nothing is a picture: all would be the same."""
+    if not (options.mirror or options.jitter):
+        return network
+    if all(spec.kind != "image" for spec in specs):
+        raise ContractError(
+            "train.options: mirror and jitter are views of pictures, and no input column is of the type image. "
+            "Leave them out"
+        )
+    return Views(network, specs, options)

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from stages.contract.loader import choose
+from stages.core.arrays import ArraySpec
+from stages.core.errors import ContractError
 from stages.core.graph import run
+from stages.core.problem import Problem
+from stages.targets import category
 from stages.training import Recipe, fit
 
 IMAGE = "encoded.image_2"
@@ -59,3 +63,10 @@ def test_its_graph_does_the_same_for_any_number_of_rows(found, num_rows, problem
         assert outputs.shape == (num_rows, 3)
         if num_rows:
             np.testing.assert_allclose(outputs, fitted.predict(rows), atol=1e-5)
+
+
+def test_views_of_what_is_no_picture_are_refused(problem):
+    wave = ArraySpec("encoded.wave_0", "wave", ("sound",), 80, (1, 8, 10), (0.5,), (0.2,))
+    module = choose("models", "convnet", "")
+    with pytest.raises(ContractError, match="mirror and jitter are views of pictures, and no input column"):
+        module.build(Problem((wave,), category, problem("convnet", 3).state), module.Options(channels=[8], mirror=True))
