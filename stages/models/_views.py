@@ -29,6 +29,11 @@ class Views(nn.Module):
         self.network, self.pictures, self.options = network, [spec.kind == "image" for spec in specs], options
         self.shares = [share for _, _, share in views(options)]
 
+    @property
+    def plain(self) -> nn.Module:
+        """The same without views, for what has to be fast."""
+        return self.network
+
     def forward(self, *arrays: Tensor) -> Tensor:
         outputs_BC: Tensor
         if self.training:

@@ -180,7 +180,9 @@ def note_epoch(run: Run, problem: Problem, rows: Rows | None, validation: Arrays
     run.total.zero_()
     line = {"epoch": float(run.epoch), "train_loss": loss}
     if rows is not None and validation is not None:
-        outputs = torch.cat(list(predict(run.watched, rows, problem.specs, here=world())))
+        # an epoch's line is of the pictures as they are: views cost several predictions; sharded, only the whole runs
+        network = run.watched if recipe.shard else getattr(run.watched, "plain", run.watched)
+        outputs = torch.cat(list(predict(network, rows, problem.specs, here=world())))
         names = [name for name in ("target", "weight") if name in validation]
         held = {name: torch.as_tensor(validation[name], device=outputs.device) for name in names}
         loss_N = problem.target.loss(problem.state, outputs, held["target"], held.get("weight"))

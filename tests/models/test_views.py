@@ -55,6 +55,11 @@ def test_moved_pictures_together_count_as_much_as_the_unmoved_one(found, problem
     assert np.abs(mirrored.predict(rows) - wanted).max() > 1e-4
 
 
+def test_while_it_learns_it_is_watched_without_views(found):
+    plain, mirrored, jittered = (fitted.history[-1] for fitted in found)
+    assert plain == mirrored == jittered
+
+
 @pytest.mark.parametrize("num_rows", [0, 1, 2, 31])
 def test_its_graph_does_the_same_for_any_number_of_rows(found, num_rows, problem, arrays):
     for fitted in found[1:]:
