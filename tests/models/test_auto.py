@@ -127,6 +127,34 @@ def test_by_default_every_model_that_suits_is_a_candidate():
     assert auto.has_defaults("mlp")
 
 
+PICTURE = ArraySpec("encoded.image_0", "image", ("photo",), 9 * 7, (1, 9, 7), (0.4,), (0.3,))
+
+
+def test_a_model_with_a_file_of_weights_is_tried_by_default_only_where_that_file_is(tmp_path, monkeypatch):
+    from stages.models.pretrained import FILE
+
+    monkeypatch.chdir(tmp_path)
+    pictures = Problem((PICTURE,), category, STATE)
+    assert "pretrained" not in auto.default_trains(section_of(), pictures)
+    (tmp_path / "pretrained").mkdir()
+    (tmp_path / "pretrained" / FILE).touch()
+    assert "pretrained" in auto.default_trains(section_of(), pictures)
+
+
+def test_only_a_candidate_that_nobody_declared_may_be_one_that_the_contract_forbids(monkeypatch):
+    """A mixup of words, which the loop refuses; linear is fitted without it."""
+    monkeypatch.setattr(auto, "seam", lambda name: ["linear", "mlp"])
+    words = ArraySpec("encoded.set_0", "set", ("words",), 9)
+    splits = {name: {**arrays, words.name: np.ones((len(arrays["target"]), 2), np.int32)}
+              for name, arrays in splits_of("line").items()}  # fmt: skip
+    described = auto.Bench(Problem((SPEC, words), category, STATE), splits, ["inputs"], Store())
+    chosen = auto.fit_best(section_of(mixup=0.5), described, say=lambda text: None)
+    assert chosen.evidence["chosen"] == "linear"
+    assert "words is of the kind set" in chosen.evidence["left_out"]["mlp"]
+    with pytest.raises(ContractError, match="words is of the kind set"):
+        auto.fit_best(section_of(mixup=0.5, candidates={"linear": {}, "mlp": {}}), described, say=lambda text: None)
+
+
 def contract_of(train):
     columns = {"a": {"type": "number"}, "y": {"type": "category"}}
     return Contract("shop", {"columns": columns, "examples": {"target": {"column": "y"}}, "train": train})
