@@ -130,6 +130,7 @@ def fit_best(section: Auto, bench: Bench, *, say: Callable[[str], None]) -> Chos
 
     A declared candidate that the contract forbids is a mistake; one that nobody declared is left out.
     """
+    metric_of(section, bench.problem)
     forgiven = (TrainingError,) if section.candidates else (TrainingError, ContractError)
     trains = trains_of(section, "train") or default_trains(section, bench.problem)
     left_out: dict[str, str] = {}
@@ -149,6 +150,15 @@ def fit_best(section: Auto, bench: Bench, *, say: Callable[[str], None]) -> Chos
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise TrainingError(f"model: auto could fit no candidate. Raise train.budget_seconds, or mend: {reasons}")
     return choose_best(section, bench, folders, left_out)
+
+
+def metric_of(section: Auto, problem: Problem) -> str:
+    """The declared metric, or the target's own. Raises ContractError where its classes have none such."""
+    known = problem.target.metric_names(problem.state, False)
+    metric = section.metric or str(problem.target.default_metric(problem.state, False))
+    if metric not in known:
+        raise ContractError(f"train.metric is {metric!r}; {problem.state['column']} has {', '.join(known)}")
+    return metric
 
 
 def within(left: float, said: str, say: Callable[[str], None]) -> Callable[[str], None]:
@@ -191,7 +201,7 @@ def key_of(train: Train, bench: Bench) -> str:
 def choose_best(section: Auto, bench: Bench, folders: Mapping[str, Path], left_out: Mapping[str, str]) -> Chosen:
     """By the paired rule that compress has: the smallest graph that is shown not worse than the best."""
     problem, validation = bench.problem, bench.splits["validation"]
-    metric = section.metric or str(problem.target.default_metric(problem.state, False))
+    metric = metric_of(section, problem)
     scoring = Scoring(problem, None, section.seed)
     networks = {name: (folder / "network.onnx").read_bytes() for name, folder in folders.items()}
     answers = {

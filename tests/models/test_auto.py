@@ -155,6 +155,17 @@ def test_only_a_candidate_that_nobody_declared_may_be_one_that_the_contract_forb
         auto.fit_best(section_of(mixup=0.5, candidates={"linear": {}, "mlp": {}}), described, say=lambda text: None)
 
 
+def test_a_metric_that_three_classes_do_not_have_is_told_before_anything_is_fitted():
+    three = Problem((SPEC,), category, {**STATE, "classes": ["a", "b", "c"], "counts": [1] * 3})
+    said = []
+    with pytest.raises(ContractError, match=r"train\.metric is 'roc_auc'; y has accuracy, log_loss, brier, macro_f1"):
+        auto.fit_best(
+            section_of(metric="roc_auc", candidates={"linear": {}}),
+            auto.Bench(three, splits_of("line"), ["inputs"], Store()), say=said.append,
+        )  # fmt: skip
+    assert said == []
+
+
 def contract_of(train):
     columns = {"a": {"type": "number"}, "y": {"type": "category"}}
     return Contract("shop", {"columns": columns, "examples": {"target": {"column": "y"}}, "train": train})
