@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stages.contract import Contract, load
 from stages.contract.section import parse
 from stages.core import store
-from stages.core.errors import ContractError, SourceError
+from stages.core.errors import ContractError, SourceError, TrainingError
 from stages.core.files import read_json, write_text
 from stages.core.tensors import read_tensors
 from stages.statistics.bootstrap import summarise
@@ -119,17 +121,27 @@ def best_of(points: list[Point], sign: int) -> Point | None:
 
 
 def compare(search: Search, best: Point) -> dict[str, Any]:
-    """Both settings on the same resamples of validation, paired."""
-    settings = {"present": search.train({}), "winner": search.train(best.values)}
-    folders = {name: fit_one(train, search.bench, report=lambda text: None) for name, train in settings.items()}
-    answers = {name: search.answers(folder) for name, folder in folders.items()}
+    """Both settings on the same resamples of validation, paired, where the present one can be fitted."""
+    answers, lost = {"winner": answers_of(search, best.values)}, ""
+    try:
+        answers["present"] = answers_of(search, {})
+    except TrainingError as error:
+        lost = str(error)
     samples = search.scoring.samples(answers, search.bench.splits["validation"])
-    found: dict[str, Any] = {name: summarise(samples[name, search.metric]) for name in folders}
+    found: dict[str, Any] = {name: summarise(samples[name, search.metric]) for name in answers}
+    if lost:
+        words = f"the present setting has no score: {lost}"
+        return {**found, "present": {"absent": "no score"}, "difference": {"absent": "none"}, "shown": False,
+                "words": words}  # fmt: skip
     ahead = summarise(samples["winner", search.metric] - samples["present", search.metric])
     signed = summarise(search.sign * (samples["winner", search.metric] - samples["present", search.metric]))
     shown = signed.get("low", -1.0) > 0
     words = "shown better than the present setting" if shown else "not shown better than the present setting"
     return {**found, "difference": ahead, "shown": shown, "words": f"{words}; a winner's own rows flatter it"}
+
+
+def answers_of(search: Search, values: Mapping[str, Any]) -> np.ndarray:
+    return search.answers(fit_one(search.train(values), search.bench, report=lambda text: None))
 
 
 def importance_of(study: "optuna.Study") -> Mapping[str, float] | str:

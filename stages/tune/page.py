@@ -33,9 +33,9 @@ th,td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);white-space:now
 
 
 def page(about: Mapping[str, Any], points: Sequence[Point], ranges: Mapping[str, Any]) -> str:
-    """`about` is what `command.report` makes. Everything that comes from params.yaml is escaped."""
+    """`about` is what `command.conclude` makes. Everything that comes from params.yaml is escaped."""
     pipeline, metric, sign = about["pipeline"], about["metric"], about["sign"]
-    present = about["present"]["value"]
+    present = about["present"].get("value")
     body = [f"<h1>{escape(pipeline)}: search of {escape(about['model'])}</h1>", f"<p class=dim>{counts(about)}</p>"]
     body.append(f"<div class=box>{verdict(about)}</div>")
     body.append(

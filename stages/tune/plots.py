@@ -109,18 +109,19 @@ def scored(points: Sequence[Point]) -> list[tuple[Point, float]]:
     return [(point, point.score) for point in points if point.score is not None]
 
 
-def up_of(points: Sequence[Point], present: float) -> Axis:
+def up_of(points: Sequence[Point], present: float | None) -> Axis:
     """The scores' axis, without those far below the rest: they would press the others flat."""
-    found = np.array([present, *(score for _, score in scored(points))])
+    now = [] if present is None else [present]
+    found = np.array([*now, *(score for _, score in scored(points))])
     near = found[np.abs(found - np.median(found)) <= 4 * max(np.median(np.abs(found - np.median(found))), 1e-12) + 1e-9]
-    return numbers([*near.tolist(), present, *([max(found)] if len(near) < len(found) else [])])
+    return numbers([*near.tolist(), *now, *([max(found)] if len(near) < len(found) else [])])
 
 
 def held(axis: Axis, value: float) -> float:
     return min(max(axis.place(value), 0.0), 1.0)
 
 
-def history(points: Sequence[Point], present: float, sign: int, metric: str) -> str:
+def history(points: Sequence[Point], present: float | None, sign: int, metric: str) -> str:
     """Scores in the order of the trials, the best so far, and the present setting's as a dashed line."""
     up, across = up_of(points, present), numbers([1, max(len(points), 2)])
     ticks = sorted({1, (1 + len(points)) // 2, len(points)})
@@ -133,10 +134,9 @@ def history(points: Sequence[Point], present: float, sign: int, metric: str) -> 
         if previous is not None:
             steps.append(f"{x_of(across.place(point.number)):.1f},{y_of(held(up, previous)):.1f}")
         steps.append(f"{x_of(across.place(point.number)):.1f},{y_of(held(up, best)):.1f}")
-    parts = [
-        *frame(across, up, "trial"),
-        line(x_of(0), y_of(held(up, present)), x_of(1), y_of(held(up, present)), "now"),
-    ]
+    parts = frame(across, up, "trial")
+    if present is not None:
+        parts.append(line(x_of(0), y_of(held(up, present)), x_of(1), y_of(held(up, present)), "now"))
     parts.append(f'<polyline points="{" ".join(steps)}" class="path"/>')
     for point in points:
         y = y_of(0) if point.score is None else y_of(held(up, point.score))
@@ -144,7 +144,7 @@ def history(points: Sequence[Point], present: float, sign: int, metric: str) -> 
     return svg(f"{metric} of each trial", parts)
 
 
-def slices(name: str, of: Any, points: Sequence[Point], present: float, sign: int) -> str:
+def slices(name: str, of: Any, points: Sequence[Point], present: float | None, sign: int) -> str:
     """The score over one parameter."""
     across, up = axis_of(of, points, name), up_of(points, present)
     best = max((sign * score for _, score in scored(points)), default=None)
@@ -155,7 +155,7 @@ def slices(name: str, of: Any, points: Sequence[Point], present: float, sign: in
     return svg(f"score over {name}", parts)
 
 
-def parallel(ranges: Mapping[str, Any], points: Sequence[Point], present: float, sign: int, metric: str) -> str:
+def parallel(ranges: Mapping[str, Any], points: Sequence[Point], present: float | None, sign: int, metric: str) -> str:
     """One line a trial across all parameters to its score: the better, the stronger."""
     up, names = up_of(points, present), list(ranges)
     axes = [axis_of(ranges[name], points, name) for name in names]

@@ -177,6 +177,21 @@ def test_a_setting_that_diverges_counts_as_a_trial_and_says_why(shop, capsys, de
     assert "trial 4 of 4" in out
 
 
+def test_a_present_setting_that_diverges_does_not_hide_the_winner(shop, capsys, declare):
+    declare(
+        ("{low: 0.0005, high: 0.1, log: true}", "[0.01, 0.02]"),
+        ("epochs: 6", "schedule: constant, learning_rate: 1.0e+30, epochs: 3"),
+    )
+    assert main(["shop", "--trials", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert "+++ b/params.yaml" in out
+    assert "present setting: roc_auc no score\n" in err
+    assert "the present setting has no score: the loss became" in err
+    page = (shop / "data/.tune/shop/report.html").read_text()
+    assert "the present setting has no score" in page
+    assert 'class="now"' not in page
+
+
 # Mistakes
 
 
