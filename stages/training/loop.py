@@ -85,12 +85,19 @@ def train(
     pulse = pulse_of(run, recipe, len(rows["train"]), report, checkpoint)
     while run.epoch < recipe.epochs and not exhausted(run, recipe):
         train_epoch(run, learner, rows["train"], recipe, pulse)
+        if not run.weight and out_of_time(run, recipe):  # validation took what was left: nothing was learnt since
+            break
         note_epoch(run, problem, rows.get("validation"), splits.get("validation"), recipe)
         pulse.beat()
         if pulse.report is not None:
             pulse.report(describe(run, recipe, problem, pulse))
         if watch is not None:
             watch(run.history[-1])
+    if not run.steps and out_of_time(run, recipe):
+        raise TrainingError(
+            f"train.budget_seconds ({recipe.budget_seconds}) was over before the first step. Raise it, or lower "
+            f"train.batch_size (now {recipe.batch_size})."
+        )
     network = kept(run, partial(build, problem, options))
     return finish(name, network, run, problem, splits["train"], depends_on(recipe, device, rows["train"]))
 
@@ -122,7 +129,11 @@ def depends_on(recipe: Recipe, device: torch.device, rows: Rows) -> tuple[str, .
 
 def exhausted(run: Run, recipe: Recipe) -> bool:
     stale = recipe.patience is not None and run.epoch - run.best_epoch >= recipe.patience
-    return stale or (recipe.budget_seconds is not None and run.seconds >= recipe.budget_seconds)
+    return stale or out_of_time(run, recipe)
+
+
+def out_of_time(run: Run, recipe: Recipe) -> bool:
+    return recipe.budget_seconds is not None and run.seconds >= recipe.budget_seconds
 
 
 def seed_of(*parts: int) -> int:

@@ -84,6 +84,29 @@ def test_a_budget_ends_the_run_and_its_schedule_by_the_clock(train, monkeypatch)
     assert fitted.depends_on == ("time",)
 
 
+def test_an_epoch_that_a_budget_left_no_batch_of_is_none(train, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
+    plain = loop.predict
+
+    def predict(*given, **others):
+        clock[0] += 100.0
+        return plain(*given, **others)
+
+    monkeypatch.setattr(loop, "predict", predict)
+    fitted = train(epochs=3, budget_seconds=50.0, patience=2)
+    assert [line["epoch"] for line in fitted.history] == [1.0]
+    assert fitted.history[0]["train_loss"] > 0
+    assert fitted.best_epoch == 1
+
+
+def test_a_budget_too_small_for_a_step_names_the_cure(train):
+    with pytest.raises(
+        TrainingError, match=r"train\.budget_seconds \(1e-09\) was over before the first step\. Raise it"
+    ):
+        train(budget_seconds=1e-9)
+
+
 def test_a_result_that_rests_on_parameters_alone_says_so(train):
     assert train(epochs=1).depends_on == ()
 
