@@ -193,16 +193,18 @@ class TogetherNorm(nn.modules.batchnorm._BatchNorm):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training:
             return batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        values = input.float()  # as torch does: bfloat16 counts rows to 256 alone
         axes, wide = [0, *range(2, input.ndim)], (1, -1, *[1] * (input.ndim - 2))
-        rows = input.new_tensor([input.numel() / input.shape[1]])
-        found = summed_with_gradients(torch.cat([input.sum(axes), rows]))
+        rows = values.new_tensor([input.numel() / input.shape[1]])
+        found = summed_with_gradients(torch.cat([values.sum(axes), rows]))
         count = found[-1].detach()
         mean_C = found[:-1] / count
-        apart = input - mean_C.view(wide)
+        apart = values - mean_C.view(wide)
         var_C = summed_with_gradients(apart.square().sum(axes)) / count
         self.note(mean_C.detach(), var_C.detach() * count / (count - 1))
-        normal: Tensor = apart * torch.rsqrt(var_C + self.eps).view(wide)
-        return normal * self.weight.view(wide) + self.bias.view(wide) if self.affine else normal
+        normal = apart * torch.rsqrt(var_C + self.eps).view(wide)
+        outputs: Tensor = normal * self.weight.view(wide) + self.bias.view(wide) if self.affine else normal
+        return outputs.to(input.dtype)
 
     @torch.no_grad()
     def note(self, mean_C: Tensor, var_C: Tensor) -> None:

@@ -114,6 +114,16 @@ def test_batch_normalisation_over_processes_is_torch_s_own_in_one(norm, shape):
         torch.testing.assert_close(ours.state_dict()[name], tensor)
 
 
+def test_batch_normalisation_over_processes_takes_bfloat16_and_counts_in_float32():
+    torch.manual_seed(0)
+    ours, theirs = together(nn.BatchNorm1d(4), torch.device("cpu")), nn.BatchNorm1d(4)
+    values = (torch.randn(301, 4) * 3 + 7).bfloat16()
+    outputs = [layer(values) for layer in (ours, theirs)]
+    assert outputs[0].dtype == outputs[1].dtype == torch.bfloat16
+    torch.testing.assert_close(*outputs)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
 PARAMS = """
 shop:
   columns: {{a: {{type: number}}, f: {{type: image, height: 9, width: 7}}, y: {{type: category}}}}
