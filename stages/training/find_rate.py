@@ -16,7 +16,7 @@ import numpy as np
 
 from stages.contract import load
 from stages.core import cli
-from stages.core.errors import ContractError, IngotError
+from stages.core.errors import ContractError, IngotError, TrainingError
 from stages.core.files import read_json, write_text
 from stages.core.problem import Problem
 from stages.core.tensors import read_tensors
@@ -32,13 +32,16 @@ Curve = list[tuple[float, float]]  # learning rates and smoothed losses
 
 
 def search(build: Any, options: Any, problem: Problem, arrays: Arrays, recipe: Recipe) -> Curve:
-    """One run of at most 140 steps, each at a higher rate; as many epochs as that takes."""
+    """One run of at most 140 steps, each at a higher rate; as many epochs as that takes.
+
+    Raises TrainingError where not even the first step has a loss.
+    """
     from stages.training.augmentation import augment_of
     from stages.training.batches import batches, rows_of
     from stages.training.devices import choose_device, set_up
     from stages.training.loop import seed_of, start
     from stages.training.recipe import memory_limit
-    from stages.training.step import gradient, learner_of, step
+    from stages.training.step import gradient, learner_of, step, teaches
 
     device = choose_device(recipe.device)
     set_up(recipe.threads, device)
@@ -49,7 +52,8 @@ def search(build: Any, options: Any, problem: Problem, arrays: Arrays, recipe: R
     epochs = (batches(rows, problem.specs, recipe.batch_size, seed=seed_of(recipe.seed, i)) for i in range(STEPS))
     curve: Curve = []
     mean = 0.0
-    for number, batch in zip(range(STEPS), chain.from_iterable(epochs), strict=False):
+    usable = (batch for batch in chain.from_iterable(epochs) if teaches(learner, batch, len(rows)))
+    for number, batch in zip(range(STEPS), usable, strict=False):
         rate = LOWEST * (HIGHEST / LOWEST) ** (number / (STEPS - 1))
         loss = float(gradient(learner, batch, run.generator))
         step(learner, run.optimizers, rate)
@@ -58,6 +62,11 @@ def search(build: Any, options: Any, problem: Problem, arrays: Arrays, recipe: R
         if not math.isfinite(smooth) or (curve and smooth > BLOWN_UP * min(loss for _, loss in curve)):
             break
         curve.append((rate, smooth))
+    if not curve:
+        raise TrainingError(
+            f"at the lowest rate ({LOWEST}) no batch had a loss that is a number. Look for extreme values in the "
+            "inputs, and for weights that are all 0."
+        )
     return curve
 
 

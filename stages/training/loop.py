@@ -29,7 +29,7 @@ from stages.training.processes import ALONE, World, agreed, bounds, gathered, re
 from stages.training.prune import prunes, shares_of, unknown_losses
 from stages.training.recipe import Recipe, memory_limit
 from stages.training.run import Run, require_sound
-from stages.training.step import Learner, follow, gradient, learner_of, row_losses, step
+from stages.training.step import Learner, follow, gradient, learner_of, row_losses, step, teaches
 
 CHECKPOINT_SECONDS = 5.0
 PREDICTED_ROWS = 1024
@@ -167,7 +167,7 @@ def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: P
             progress = max(progress, agreed(pulse.seconds(), learner.world) / recipe.budget_seconds)
             if progress >= 1:
                 break
-        if batch.total > 0 and not (learner.whole and len(batch.truth) < 2 < rows.num_live):
+        if teaches(learner, batch, rows.num_live):
             if learner.world.size > 1:  # other masks of dropout in each; the same again after a restart
                 torch.manual_seed(seed_of(seed, run.position, learner.world.rank))
             loss = gradient(learner, batch, run.generator)

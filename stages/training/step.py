@@ -131,6 +131,11 @@ def in_parts(learner: Learner, prepared: Prepared) -> Tensor:
     return found
 
 
+def teaches(learner: Learner, batch: Batch, num_rows: int) -> bool:
+    """Whether an epoch of `num_rows` learns from this batch of it: batch normalisation has no spread over one row."""
+    return batch.total > 0 and not (learner.whole and len(batch.truth) < 2 < num_rows)
+
+
 def row_losses(batch: Batch) -> Tensor:
     """float [B], after `gradient`: the loss is Σ weight · row's loss / total, hence from a weight's gradient."""
     assert batch.weight is not None

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import torch
 
 from stages import train
 from stages.core.errors import TrainingError
-from stages.training import find_rate
+from stages.training import Recipe, find_rate
 from stages.training.tracking import tracking
 
 LINES = [{"epoch": 1.0, "train_loss": 0.7, "score": 0.5}, {"epoch": 2.0, "train_loss": 0.4, "score": 0.75}]
@@ -89,6 +91,33 @@ def test_the_curve_ends_where_the_loss_blows_up_and_the_suggestion_is_below_its_
     curve = [(1e-6, 1.0), (1e-4, 0.9), (1e-2, 0.5), (1.0, 1.5)]
     assert find_rate.suggestion(curve) == 0.001
     assert find_rate.table(curve).splitlines() == ["learning rate  loss", "       1e-06  1.0000"]
+
+
+def search(num_rows=33, value=None):
+    """33 rows in batches of 16: the last has one."""
+    from stages.core.arrays import ArraySpec
+    from stages.core.problem import Problem
+    from stages.targets import category
+
+    def build(problem, options):
+        return torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 2))
+
+    draw = np.random.default_rng(0)
+    arrays = {"x": draw.normal(size=(num_rows, 2)).astype(np.float32), "target": draw.integers(0, 2, num_rows)}
+    if value is not None:
+        arrays["x"][:] = value
+    state = {"type": "category", "column": "y", "classes": ["n", "y"], "positive": 1, "counts": [1, 1]}
+    problem = Problem((ArraySpec("x", "dense", ("a", "b"), 2),), category, state)
+    return find_rate.search(build, None, problem, arrays, Recipe(batch_size=16, device="cpu"))
+
+
+def test_a_last_row_alone_is_skipped_where_batch_normalisation_cannot_take_it():
+    assert len(search()) > 40
+
+
+def test_a_loss_that_is_no_number_from_the_start_is_told():
+    with pytest.raises(TrainingError, match=r"at the lowest rate \(1e-06\) no batch had a loss that is a number"):
+        search(value=np.nan)
 
 
 @pytest.mark.parametrize(
