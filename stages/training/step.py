@@ -98,6 +98,8 @@ def gradient(learner: Learner, batch: Batch, generator: torch.Generator) -> Tens
                 raise TrainingError(too_large(learner.recipe, "memory")) from None
             raise
         forget(learner.weights)  # out here, where the error no longer holds what the batch filled
+        if batch.weight is not None:
+            batch.weight.grad = None  # see row_losses
         divide(learner, len(batch.truth), said)
 
 

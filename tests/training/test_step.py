@@ -12,7 +12,7 @@ from stages.training.augment import mix
 from stages.training.batches import Batch
 from stages.training.recipe import Recipe
 from stages.training.run import Run, require_sound
-from stages.training.step import follow, gradient, learner_of
+from stages.training.step import follow, gradient, learner_of, row_losses
 
 CPU = torch.device("cpu")
 SPECS = (ArraySpec("encoded.dense", "dense", ("a", "b", "c"), 3),)
@@ -120,6 +120,15 @@ def test_what_a_failed_try_left_of_a_gradient_is_forgotten():
     _, whole, _ = gradients(network(), batch_of())
     for a, b in zip(whole, found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_what_a_failed_try_left_of_the_rows_losses_is_forgotten():
+    found = []
+    for net in (network(), Late(3)):
+        batch = batch_of(weighted=True)._replace(rows=torch.arange(10))
+        gradients(net, batch, accumulate=2)
+        found.append(row_losses(batch))
+    torch.testing.assert_close(*found)
 
 
 def test_a_gpu_too_small_for_batch_normalisation_names_the_cure():
