@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from stages.contract import Contract
 from stages.core import cli, store
+from stages.core.errors import ContractError
 from stages.core.files import hash_json, read_json, write_json
 from stages.core.problem import Problem
 from stages.targets import target_module
@@ -39,13 +40,22 @@ def fold_of(groups: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
 
 
 def cross_validate(contract: Contract, examples: Path, num_folds: int, *, train: Train, seed: int) -> dict[str, Any]:
-    """Scores of each fold over the train and validation examples, their mean and spread."""
+    """Scores of each fold over the train and validation examples, their mean and spread.
+
+    Raises ContractError where there are fewer groups than folds.
+    """
     tables, hashes = [], store.file_hashes([examples / "train.parquet", examples / "validation.parquet"])
     for name in ("train", "validation"):
         with (examples / f"{name}.parquet").open("rb") as file:
             tables.append(pq.read_table(file))
     table = pa.concat_tables(tables)
-    folds = fold_of(np.asarray(table.column("_group")), num_folds, seed)
+    groups = np.asarray(table.column("_group"))
+    if (num_groups := len(np.unique(groups))) < num_folds:
+        raise ContractError(
+            f"{contract.pipeline}.evaluate.folds is {num_folds}, and the train and validation examples "
+            f"have {num_groups} groups, which are not divided. Lower it, or set 0 for none"
+        )
+    folds = fold_of(groups, num_folds, seed)
     sections = {"train": train.model_dump(), **{name: contract.get(name) for name in ("features", "decide")}}
     scores = []
     for number in range(num_folds):
@@ -84,7 +94,13 @@ def score_fold(contract: Contract, section: Train, seen: pa.Table, unseen: pa.Ta
     _, options = options_of(section.model, section.options, f"{contract.pipeline}.train")
     parts = {"train": seen, "unseen": unseen}
     if section.patience is not None:
-        watched = pa.array(fold_of(np.asarray(seen.column("_group")), STOPPING_PARTS, section.seed) == 0)
+        groups = np.asarray(seen.column("_group"))
+        if len(np.unique(groups)) < 2:
+            raise ContractError(
+                f"{contract.pipeline}.train.patience watches groups apart, and a fold learns from one group. Raise "
+                "evaluate.folds, or leave patience out"
+            )
+        watched = pa.array(fold_of(groups, STOPPING_PARTS, section.seed) == 0)
         parts |= {"train": seen.filter(pc.invert(watched)), "validation": seen.filter(watched)}
     fitted = fit_features(parts["train"], contract)
     arrays = {name: arrays_of(part, fitted, contract) for name, part in parts.items()}

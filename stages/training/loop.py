@@ -74,6 +74,8 @@ def train(
     set_up(recipe.threads, device)
     limit = memory_limit(recipe)
     rows = {split: rows_of(arrays, problem.specs, device, limit) for split, arrays in splits.items()}
+    if empty := [split for split, found in rows.items() if not len(found)]:
+        raise TrainingError(f"the {empty[0]} split has no rows. Declare more of them in examples.split.")
     run = start(build, options, problem, recipe, device)
     if checkpoint is not None:
         load_checkpoint(checkpoint, run)
@@ -223,8 +225,11 @@ def predict(network: nn.Module, rows: Rows, specs: Sequence[ArraySpec], *, here:
 
 def outputs_of(network: nn.Module, specs: Sequence[ArraySpec], arrays: Arrays) -> np.ndarray:
     """float32 [N, C]"""
+    num_rows = len(arrays[specs[0].name])
+    if not num_rows:  # of a row of zeros, which tells C
+        arrays = {spec.name: np.zeros((1, *arrays[spec.name].shape[1:]), arrays[spec.name].dtype) for spec in specs}
     rows = rows_of({spec.name: arrays[spec.name] for spec in specs}, specs, torch.device("cpu"), 0)
-    return np.concatenate([batch.numpy() for batch in predict(network, rows, specs)])
+    return np.concatenate([batch.numpy() for batch in predict(network, rows, specs)])[:num_rows]
 
 
 def kept(run: Run, build: Callable[[], nn.Module]) -> nn.Module:
