@@ -206,6 +206,21 @@ class Late(nn.Module):
         return outputs
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_without_rows_is_named(split, train, splits):
+    rows = splits(3)
+    rows[split] = {name: array[:0] for name, array in rows[split].items()}
+    with pytest.raises(
+        TrainingError, match=rf"the {split} split has no rows\. Declare more of them in examples\.split"
+    ):
+        train(rows=rows)
+
+
+def test_no_rows_have_no_outputs_of_as_many_columns(train, splits):
+    none = {name: array[:0] for name, array in splits(3)["validation"].items()}
+    assert train(epochs=1).predict(none).shape == (0, 3)
+
+
 def test_a_last_step_that_breaks_the_weights_is_found(train, splits):
     with pytest.raises(TrainingError, match=r"no finite numbers in last\.(weight|bias)\. Lower train\.learning_rate"):
         train(build=lambda problem, options: Late(), rows={"train": splits(3)["train"]}, epochs=1)
