@@ -87,10 +87,13 @@ def train_one(section: Train, problem: Problem, splits: Mapping[str, Arrays], jo
     """Fit and write the declared model, with a checkpoint under `key` that a killed run goes on from."""
     pipeline, kept, rank = job.contract.pipeline, store.Store(), launch.rank()
     _, options = options_of(section.model, section.options, f"{pipeline}.train")
-    with together(section, key, rank), nullcontext() if rank else tracking(pipeline) as watch:
+    checkpoint = kept.path("checkpoints", key) / "run.safetensors"
+    with (
+        together(section, key, rank),
+        nullcontext() if rank else tracking(pipeline, resume=checkpoint.exists()) as watch,
+    ):
         fitted = fit(
-            section.model, options, problem, splits, recipe=section.recipe,
-            checkpoint=kept.path("checkpoints", key) / "run.safetensors",
+            section.model, options, problem, splits, recipe=section.recipe, checkpoint=checkpoint,
             report=lambda text: cli.progress(f"train {pipeline}: {text}"), watch=watch,
         )  # fmt: skip
     if not rank:
@@ -129,7 +132,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise ContractError(f"{pipeline}.train.model is auto, which fits each candidate in one process")
         if isinstance(section, auto.Auto):
             bench = auto.Bench(problem, splits, hashes, store.Store())
-            chosen = auto.fit_best(section, bench, say=lambda text: cli.progress(f"train {pipeline}: {text}"))
+            chosen = auto.fit_best(
+                section, bench, say=lambda text: cli.progress(f"train {pipeline}: {text}"),
+                track=lambda name, resume: tracking(f"{pipeline}/{name}", resume=resume),
+            )  # fmt: skip
             about = write_chosen(job.out, chosen)
         else:
             about = train_one(section, problem, splits, job, key)

@@ -6,6 +6,7 @@ one that was killed goes on where it was, and one whose neighbour changed is not
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from stages.training.scoring import Scoring
 AUTO = "auto"
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
 KIND = "candidates"
+Track = Callable[[str, bool], AbstractContextManager[Watch]]  # a candidate's name, and whether it goes on
 SECONDS = "seconds.json"  # what a fit took: beside it in the store, in no out
 
 
@@ -125,9 +127,10 @@ class Chosen:
     evidence: dict[str, Any]
 
 
-def fit_best(section: Auto, bench: Bench, *, say: Callable[[str], None]) -> Chosen:
+def fit_best(section: Auto, bench: Bench, *, say: Callable[[str], None], track: Track | None = None) -> Chosen:
     """Fit all candidates that the budget allows and choose. Raises TrainingError where none could be fitted.
 
+    `track` is asked for a watch of each candidate that is not kept yet, by its name.
     A declared candidate that the contract forbids is a mistake; one that nobody declared is left out.
     """
     metric_of(section, bench.problem)
@@ -138,8 +141,10 @@ def fit_best(section: Auto, bench: Bench, *, say: Callable[[str], None]) -> Chos
     left = float("inf") if section.budget_seconds is None else section.budget_seconds
     for number, (name, train) in enumerate(trains.items(), 1):
         said = f"candidate {number} of {len(trains)}, {name}"
+        begun = checkpoint_of(train, bench).exists()
         try:
-            folder = fit_one(train, bench, report=within(left, said, say))
+            with nullcontext() if track is None or is_kept(train, bench) else track(name, begun) as watch:
+                folder = fit_one(train, bench, report=within(left, said, say), watch=watch)
         except OutOfTime:
             left_out[name], left = "the budget was at its end", 0.0
         except forgiven as error:
@@ -185,13 +190,21 @@ def fit_one(train: Train, bench: Bench, *, report: Callable[[str], None], watch:
     with kept.lock("checkpoints", key):
         fitted = fit(
             train.model, options, bench.problem, bench.splits, recipe=train.recipe,
-            checkpoint=kept.path("checkpoints", key) / "run.safetensors", report=report, watch=watch,
+            checkpoint=checkpoint_of(train, bench), report=report, watch=watch,
         )  # fmt: skip
     with kept.put(KIND, key) as folder:
         write_fitted(folder, fitted)
         write_json(folder / SECONDS, {"seconds": time.monotonic() - began})
     kept.drop("checkpoints", key)
     return kept.path(KIND, key)
+
+
+def is_kept(train: Train, bench: Bench) -> bool:
+    return bench.kept.has(KIND, key_of(train, bench))
+
+
+def checkpoint_of(train: Train, bench: Bench) -> Path:
+    return bench.kept.path("checkpoints", key_of(train, bench)) / "run.safetensors"
 
 
 def key_of(train: Train, bench: Bench) -> str:

@@ -19,19 +19,21 @@ FOLDER = Path("data/.run/dvclive")
 
 
 @contextmanager
-def tracking(pipeline: str, environment: Mapping[str, str] = os.environ) -> Iterator[Watch]:
+def tracking(name: str, environment: Mapping[str, str] = os.environ, *, resume: bool = False) -> Iterator[Watch]:
     """A watch that tells those tools that the environment asks for, if any; they are closed at the end.
 
-    INGOT_TRACK=1, or `dvc exp run`: DVCLive writes `data/.run/dvclive/<pipeline>/`. INGOT_TENSORBOARD=<folder>:
-    TensorBoard's events go to `<folder>/<pipeline>`.
+    `name` is the pipeline's, and of a candidate its own behind it. `resume`: a killed run's lines stay, and those that
+    it told are not told again.
+    INGOT_TRACK=1, or `dvc exp run`: DVCLive writes `data/.run/dvclive/<name>/`. INGOT_TENSORBOARD=<folder>:
+    TensorBoard's events go to `<folder>/<name>`.
     Raises TrainingError where TensorBoard is asked for and not installed.
     """
     with ExitStack() as stack:
         watches: list[Watch] = []
         if environment.get(TRACK, "0") not in ("", "0") or EXPERIMENT in environment:
-            watches.append(stack.enter_context(dvclive(FOLDER / pipeline)))
+            watches.append(stack.enter_context(dvclive(FOLDER / name, resume)))
         if environment.get(TENSORBOARD):
-            watches.append(stack.enter_context(tensorboard(Path(environment[TENSORBOARD]) / pipeline)))
+            watches.append(stack.enter_context(tensorboard(Path(environment[TENSORBOARD]) / name)))
 
         def watch(line: Mapping[str, float]) -> None:
             for tell in watches:
@@ -41,13 +43,16 @@ def tracking(pipeline: str, environment: Mapping[str, str] = os.environ) -> Iter
 
 
 @contextmanager
-def dvclive(folder: Path) -> Iterator[Watch]:
+def dvclive(folder: Path, resume: bool) -> Iterator[Watch]:
     from dvclive import Live  # type: ignore[attr-defined]
 
     # dvc.yaml is ours, and so is the experiment: DVCLive has only the history to keep
-    with Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None) as live:
+    with Live(str(folder), resume=resume, save_dvc_exp=False, dvcyaml=None, report=None) as live:
+        first = live.step  # behind those that a killed run told: its checkpoint may be older
 
         def watch(line: Mapping[str, float]) -> None:
+            if line["epoch"] < first:
+                return
             live.step = int(line["epoch"])
             for name, value in line.items():
                 live.log_metric(name, value)

@@ -43,6 +43,34 @@ def test_dvclive_keeps_each_epochs_history_outside_the_outs(environment, tmp_pat
     assert not (tmp_path / "dvc.yaml").exists()
 
 
+@pytest.mark.parametrize(("resume", "epochs"), [(True, ["1", "2"]), (False, ["2"])])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_run_that_goes_on_keeps_the_lines_of_the_killed_one_and_a_new_one_does_not(
+    resume, epochs, tmp_path, monkeypatch
+):
+    pytest.importorskip("dvclive")
+    monkeypatch.chdir(tmp_path)
+    for lines, goes_on in ((LINES[:1], False), (LINES if resume else LINES[1:], resume)):
+        with tracking("shop", {"INGOT_TRACK": "1"}, resume=goes_on) as watch:
+            for line in lines:  # the first one is told again: the checkpoint was older
+                watch(line)
+    table = (tmp_path / "data/.run/dvclive/shop/plots/metrics/train_loss.tsv").read_text().splitlines()
+    assert [line.split()[0] for line in table[1:]] == epochs
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_each_candidate_of_auto_is_tracked_under_its_name_while_it_is_fitted(features, tmp_path, monkeypatch):
+    pytest.importorskip("dvclive")
+    arguments = [*features({"model": "auto", "candidates": {"mlp": RECIPE, "linear": {}}}), "--out"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INGOT_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("INGOT_TRACK", "1")
+    table = tmp_path / "data/.run/dvclive/shop/mlp/plots/metrics/train_loss.tsv"
+    for name in ("first", "second"):  # the second finds it in the store
+        train.main([*arguments, str(tmp_path / name)])
+        assert [line.split()[0] for line in table.read_text().splitlines()] == ["step", "1", "2"]
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_tensorboard_gets_its_events(tmp_path):
     pytest.importorskip("tensorboard")
