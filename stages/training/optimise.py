@@ -68,7 +68,7 @@ def rate_at(progress: float, recipe: Recipe) -> float:
     """Learning rate at `progress` 0 … 1 of the run.
 
     A linear warm-up, then by schedule: one-cycle (Smith & Topin 2018) and cosine fall as a cosine does; constant
-    stays, and so does plateau, which `Plateau` lowers.
+    stays, and so does plateau, which `plateau_factor` lowers.
     """
     warm_up = recipe.warm_up_share
     if progress < warm_up:
@@ -102,7 +102,3 @@ def shrink(optimizers: list[torch.optim.Optimizer], l1: float) -> None:
 def has_batch_norm(network: nn.Module) -> bool:
     """Then rows of a batch are not apart: one row has no spread, and parts of a batch have others."""
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
-
-
-def not_finite(tensors: Iterable[Tensor]) -> bool:
-    return any(tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()) for tensor in tensors)
