@@ -21,6 +21,7 @@ from stages.core.files import read_json, write_text
 from stages.core.problem import Problem
 from stages.core.tensors import read_tensors
 from stages.training import Arrays, Recipe, Train, options_of
+from stages.training.auto import declared
 from stages.training.features import problem_of
 
 LOWEST, HIGHEST, STEPS = 1e-6, 10.0, 140  # twenty steps for each factor of ten
@@ -123,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     pipeline = arguments.pipeline
     with cli.reporting("find_rate", pipeline, arguments.status / f"{pipeline}.find_rate.json") as told:
         contract = told.contract = load(arguments.params, pipeline)
-        section = contract.section("train", Train)
+        section = declared(contract)
+        if not isinstance(section, Train):
+            raise ContractError(f"{pipeline}.train.model is auto; name one model to seek a rate for")
         module, options = options_of(section.model, section.options, f"{pipeline}.train")
         if not hasattr(module, "build"):
             raise ContractError(f"{pipeline}.train.model is {section.model!r}, which is not fitted by a learning rate")

@@ -67,7 +67,7 @@ def tensorboard(folder: Path) -> Iterator[Watch]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise TrainingError(
-            f"{TENSORBOARD} is set, and tensorboard is not installed. Install it: pip install 'ingot[tensorboard]', "
+            f"{TENSORBOARD} is set, and tensorboard is not installed. Install it: pip install -e '.[tensorboard]', "
             f"or unset {TENSORBOARD}."
         ) from None
     writer: Any = SummaryWriter(str(folder))

@@ -87,7 +87,9 @@ def test_tensorboard_gets_its_events(tmp_path):
 def test_tensorboard_that_is_not_installed_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with (
-        pytest.raises(TrainingError, match=r"tensorboard is not installed\. Install it: pip install 'ingot"),
+        pytest.raises(
+            TrainingError, match=r"tensorboard is not installed\. Install it: pip install -e '\.\[tensorboard\]'"
+        ),
         tracking("shop", {"INGOT_TENSORBOARD": str(tmp_path)}),
     ):
         pass
@@ -152,6 +154,11 @@ def test_a_loss_that_is_no_number_from_the_start_is_told():
     ("recipe", "code", "message"),
     [
         ({"model": "boosting"}, 2, "shop.train.model is 'boosting', which is not fitted by a learning rate"),
+        (
+            {"model": "auto", "candidates": {"mlp": {}}},
+            2,
+            "shop.train.model is auto; name one model to seek a rate for",
+        ),
         ({"model": "mlp"}, 1, "features.json does not exist. Run `dvc repro features@shop` first."),
     ],
 )
