@@ -108,13 +108,7 @@ def run(
     found = {"cpu_seconds": time.process_time() - began, "seconds": time.monotonic() - wall, "goes_on": goes_on}
     scores = {split: accuracy(fitted, problem, splits[split]) for split in ("validation", "test")}
     checkpoint.unlink(missing_ok=True)
-    return {"name": name, "seed": seed, **scores, **found, "parameters": parameters(fitted), "machine": machine()}
-
-
-def parameters(fitted: Fitted) -> int:
-    """Those that are learnt: a batch norm's running statistics are not."""
-    statistics_of = ("running_mean", "running_var", "num_batches_tracked")
-    return sum(array.size for key, array in fitted.weights.items() if not key.endswith(statistics_of))
+    return {"name": name, "seed": seed, **scores, **found, "parameters": fitted.num_parameters, "machine": machine()}
 
 
 def row(name: str, runs: list[dict[str, Any]]) -> str:

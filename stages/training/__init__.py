@@ -45,9 +45,11 @@ class Fitted:
 
     @property
     def num_parameters(self) -> int:
-        return int(sum(array.size for array in self.weights.values()))
+        """Those that are learnt: a batch norm's running statistics are not."""
+        return int(sum(array.size for key, array in self.weights.items() if not key.endswith(RUNNING)))
 
 
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 HINTS = {
     "tokens": " Choose a model that reads sequences, or declare features.by_column.<column>.kind: set.",
 }
