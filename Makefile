@@ -20,8 +20,9 @@ run: $(READY) ## build the main pipeline, retail, from raw data to data/bundle/r
 	dvc repro package@retail
 
 all: $(READY) ## = dvc repro: every pipeline that params.yaml lists, JOBS side by side; a failed one stops no other
-	@# dvc fails with 255, on which xargs would begin no other
-	dvc stage list --name-only | grep '^package@' | xargs -P $(JOBS) -I {} sh -c 'dvc --wait-for-lock repro {} || exit 1'
+	@# dvc fails with 255, on which xargs would begin no other; threads that spin while they wait starve those beside them
+	dvc stage list --name-only | grep '^package@' | OMP_WAIT_POLICY=PASSIVE xargs -P $(JOBS) -I {} \
+		sh -c 'dvc --wait-for-lock repro {} || exit 1'
 
 plan: $(READY) ## say what would run, and why
 	@python -m flows.plan
