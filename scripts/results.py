@@ -62,7 +62,8 @@ def main() -> None:
     for line in filter(None, map(folds, pipelines)):
         print(f"\n{line}")
     print(
-        f"\nPython {platform.python_version()}, {platform.machine()}, threads as declared, one seed; intervals: 95%, bootstrap."
+        f"\nPython {platform.python_version()}, {platform.machine()}, threads as declared, one seed; "
+        "intervals: 95%, bootstrap."
     )
 
 
