@@ -39,9 +39,11 @@ class Failure:
 
 
 class Children:
-    """The commands that run now. Leaving the block ends them, with all that they started."""
+    """The commands that run now, up to `workers` at a time. Leaving the block ends them, with all that they started."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
+        # of several at a time, threads that spin while they wait starve the others
+        self.environment = {"OMP_WAIT_POLICY": "PASSIVE"} if workers > 1 else {}
         self.running: set[subprocess.Popen[str]] = set()
         self.stopped = False
         self.lock = threading.Lock()
@@ -55,7 +57,7 @@ class Children:
                 raise RuntimeError("the flow is ending: no more commands are started")
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LEASH), *command],
-                env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"},
+                env={**self.environment, **os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -80,7 +80,7 @@ def retrain(pipeline: str, workers: Workers = 1) -> State[Any]:
         return Completed(name="Unchanged", message=NOTHING_NEW)
     log.info("%s: not what the bundle was built from: %s", pipeline, brief([*changed]))
     former = keep.recorded(package)
-    with Children() as children:
+    with Children(workers) as children:
         states = walk(stages, children=children, workers=workers)
     if failed := failures(states):
         return ended_badly(failed[0], package)

@@ -102,7 +102,7 @@ def run(pipelines: list[str] | None = None, workers: Workers = WORKERS) -> State
     """
     start = time.perf_counter()
     stages = select(read(), pipelines)
-    with Children() as children:
+    with Children(workers) as children:
         mend(stages)
         states = walk(stages, children=children, workers=workers)
     text = "\n".join([*summary(stages, states), f"{time.perf_counter() - start:.1f} s"])

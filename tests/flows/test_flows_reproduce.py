@@ -103,3 +103,15 @@ def test_sigkill_of_the_caller_ends_even_a_command_that_ignores_ctrl_c(tmp_path:
     process.wait()
     process.stdout.close()
     until(lambda: not is_running(mark), seconds=GRACE_SECONDS + 5)
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, "None"), (2, "PASSIVE")])
+def test_stages_side_by_side_wait_without_spinning(workers, expected, monkeypatch):
+    """Spinning threads keep those from running that they wait for; a stage that runs alone loses by not spinning."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    code = "import os; print(os.environ.get('OMP_WAIT_POLICY'))"
+    with Children(workers) as children:
+        process = children.start([sys.executable, "-c", code])
+        assert process.stdout is not None
+        assert process.stdout.read().strip() == expected
+        assert children.finish(process) == 0
