@@ -51,11 +51,11 @@ SLOW: dict[str, dict[str, Any]] = {
     "resnet": {
         "model": "resnet",
         "options": {
-            "channels": [64, 128, 256], "blocks": 1, "patch": 2, "grid": 4, "mirror": True, "jitter": 1, "dropout": 0.2,
+            "channels": [16, 64, 128, 256], "blocks": 1, "grid": 4, "mirror": True, "jitter": 1, "dropout": 0.2,
         },
-        "epochs": 28, "batch_size": 128, "learning_rate": 0.005, "weight_decay": 0.1, "warm_up": 0.15,
-        "label_smoothing": 0.05, "prune": 0.7, "augment": {"image": {"flip": True, "shift": 1, "erase": 5}},
-        "threads": 2,
+        "epochs": 60, "batch_size": 128, "learning_rate": 0.005, "weight_decay": 0.1, "warm_up": 0.15,
+        "label_smoothing": 0.05, "prune": 0.7, "augment": {"image": {"flip": True, "shift": 2, "erase": 8}},
+        "precision": "bfloat16", "threads": 2,
     },
 }  # fmt: skip
 CODE = ("training", "models", "targets")

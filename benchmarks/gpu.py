@@ -121,8 +121,8 @@ def our_epoch(task: Task, rows: Arrays, variant: Variant, device: torch.device) 
     pulse = pulse_of(run, recipe, task.num_rows, None, None)
 
     def epoch() -> None:
-        train_epoch(run, learner, found, recipe, pulse)
-        note_epoch(run, task.problem, None, None, recipe)
+        train_epoch(run, learner, found, pulse)
+        note_epoch(run, learner, None)
 
     return epoch
 

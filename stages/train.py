@@ -20,6 +20,7 @@ from stages.training.recipe import memory_limit
 from stages.training.tracking import tracking
 
 INPUTS = ("train", "validation", "features")
+OWN_FIT = {"model", "options", "seed", "threads", "device"}  # what such a model uses, or may without loss declare
 CODE = ("training", "models", "targets", "statistics", "contract", "core")
 
 
@@ -35,6 +36,11 @@ def check(contract: Contract) -> None:
         if train.processes > 1 and (name or not hasattr(module, "build")):
             fits = "model: auto fits each candidate in" if name else f"{train.model} is fitted by"
             raise ContractError(f"{inside}.processes is {train.processes}, and {fits} one process. Leave it at 1")
+        if train.label_smoothing and contract.target.type == "number":
+            raise ContractError(
+                f"{inside}.label_smoothing is {train.label_smoothing}, and smooths classes; "
+                f"{contract.target.column} is a number. Leave it at 0"
+            )
         check_augment(train.augment, contract.input_columns, f"{inside}.augment")
         check_mixup(train.mixup, contract.input_columns, f"{inside}.mixup")
 
@@ -83,11 +89,25 @@ def together(section: Train, key: str, rank: int | None) -> Iterator[None]:
         processes.leave()
 
 
+def notes(section: Train) -> Iterator[str]:
+    """What is declared and makes no difference here."""
+    from stages.training.devices import choose_device, short_type
+
+    module, _ = options_of(section.model, section.options, "train")
+    if not hasattr(module, "build"):
+        if idle := sorted(section.model_fields_set - OWN_FIT):
+            yield f"{section.model} has a fit of its own, which does not use {', '.join(idle)}"
+    elif section.precision == "bfloat16" and short_type("bfloat16", choose_device(section.device)) is None:
+        yield "in float32: this processor has no instructions for bfloat16, and would be slower with it"
+
+
 def train_one(section: Train, problem: Problem, splits: Mapping[str, Arrays], job: cli.Job, key: str) -> str:
     """Fit and write the declared model, with a checkpoint under `key` that a killed run goes on from."""
     pipeline, kept, rank = job.contract.pipeline, store.Store(), launch.rank()
     _, options = options_of(section.model, section.options, f"{pipeline}.train")
     checkpoint = kept.path("checkpoints", key) / "run.safetensors"
+    for note in notes(section) if not rank else ():
+        cli.progress(f"train {pipeline}: {note}", last=True)
     with (
         together(section, key, rank),
         nullcontext() if rank else tracking(pipeline, resume=checkpoint.exists()) as watch,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from stages.models._dropout import Dropout
 from stages.models._initialise import linear
 
 
@@ -42,7 +43,7 @@ class Layer(nn.Module):
         super().__init__()
         self.attention = Attention(width, heads, depth)
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.forth = nn.Sequential(
             linear(width, expand * width, "gelu"), nn.GELU(), branch_end(expand * width, width, depth)
         )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
+from stages.models._dropout import Dropout
 from stages.models._encoders import Pooling, encoder_of, total_width, width_of
 from stages.models._initialise import Activation, activation, linear, output_linear
 
@@ -109,9 +110,9 @@ class Combined(nn.Module):
         width = width_of(self.combine)
         for size in options.hidden:
             layers += [linear(width, size, options.activation), activation(options.activation)]
-            layers.append(nn.Dropout(options.dropout))
+            layers.append(Dropout(options.dropout))
             width = size
-        self.hidden = nn.Sequential(*layers or [nn.Dropout(options.dropout)])
+        self.hidden = nn.Sequential(*layers or [Dropout(options.dropout)])
         self.head = output_linear(width, num_outputs)
 
     def forward(self, *arrays: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from stages.models._dropout import Dropout
 from stages.models._initialise import first_recurrent_weights
 
 Cell = Literal["gru", "lstm"]
@@ -95,7 +96,7 @@ class Recurrent(nn.Module):
             for number in range(layers)
             for backwards in range(directions)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, steps_BTD: Tensor, live_BT: Tensor) -> Tensor:
         for number in range(0, len(self.layers), self.directions):

@@ -21,6 +21,7 @@ from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.problem import Catalogue, Problem
 from stages.models import _items
+from stages.models._dropout import Dropout
 from stages.models._encoders import KINDS, encoder_of, width_of
 from stages.models._held import held, held_mean
 from stages.models._initialise import linear, output_linear
@@ -92,9 +93,9 @@ class Network(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
         layers: list[nn.Module] = []
         for size in options.hidden:
-            layers += [*activation(options), nn.Dropout(options.dropout), linear(width, size, "tanh")]
+            layers += [*activation(options), Dropout(options.dropout), linear(width, size, "tanh")]
             width = size
-        self.body = nn.Sequential(*layers, *activation(options), nn.Dropout(options.dropout))
+        self.body = nn.Sequential(*layers, *activation(options), Dropout(options.dropout))
         self.items = output_linear(width, problem.num_outputs)
         self.described = Described(problem.items, width, 0.01) if problem.items.specs else None
 

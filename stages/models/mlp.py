@@ -14,6 +14,7 @@ from stages.core.arrays import ArraySpec
 from stages.core.problem import Problem
 from stages.models._combine import Options as Combining
 from stages.models._combine import combiner, plain_encoder
+from stages.models._dropout import Dropout
 from stages.models._encoders import KINDS, width_of
 from stages.models._ensemble import MemberHeads, MemberLinear, Repeat
 from stages.models._initialise import Activation, activation, linear, output_linear
@@ -63,7 +64,7 @@ def plain(inputs: int, outputs: int, options: Options) -> nn.Sequential:
         layer_of(inputs, outputs, options.activation, options),
         *norm_of(outputs, options),
         bent(outputs, options),
-        nn.Dropout(options.dropout),
+        Dropout(options.dropout),
     )
 
 
@@ -79,7 +80,7 @@ class Residual(nn.Module):
             *norm_of(outputs, options),
             layer_of(outputs, outputs, options.activation, options),
             bent(outputs, options),
-            nn.Dropout(options.dropout),
+            Dropout(options.dropout),
             last,
         )
 

@@ -16,6 +16,7 @@ from stages.contract.section import Section
 from stages.core.arrays import ArraySpec
 from stages.core.problem import Problem
 from stages.models._attention import Layer
+from stages.models._dropout import Dropout
 from stages.models._encoders import KINDS, PICTURES, Dense, Index, Pixels, Set, width_of
 from stages.models._initialise import linear, output_linear
 from stages.models._pictures import side_of
@@ -134,7 +135,7 @@ class Network(nn.Module):
             Layer(options.width, options.heads, expand=options.expand, depth=options.depth, dropout=options.dropout)
             for _ in range(options.depth)
         )
-        self.norm, self.dropout, self.read = nn.LayerNorm(options.width), nn.Dropout(options.dropout), options.read
+        self.norm, self.dropout, self.read = nn.LayerNorm(options.width), Dropout(options.dropout), options.read
         self.head = output_linear(options.width, problem.num_outputs)
 
     def forward(self, *arrays: Tensor) -> Tensor:

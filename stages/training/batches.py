@@ -59,7 +59,8 @@ class Rows:
     def take(self, rows_K: Tensor) -> dict[str, Tensor]:
         if not self.window:
             chosen = rows_K.to(self.device)
-            return {name: array[chosen] for name, array in self.arrays.items()}
+            tensors = ((name, array) for name, array in self.arrays.items() if isinstance(array, Tensor))
+            return {name: tensor.index_select(0, chosen) for name, tensor in tensors}
         order_K = rows_K.numpy()
         ascending, back_K = np.unique(order_K, return_inverse=True)  # pages in the order of the file
         found = {name: np.asarray(array[ascending])[back_K] for name, array in self.arrays.items()}

@@ -22,22 +22,26 @@ class Pulse:
     def __init__(
         self, run: Run, recipe: Recipe, num_rows: int, report: Callable[[str], None] | None, save: Any
     ) -> None:
-        self.run, self.recipe, self.num_rows, self.report, self.save = run, recipe, num_rows, report, save
+        self.run, self.recipe, self.report, self.save = run, recipe, report, save
+        self.live = num_rows  # of this epoch
+        self.learnt = 0  # rows, in this process
         self.checkpoint_seconds = 5.0
         self.agree: Callable[[bool], bool] = bool  # whether all processes are to save, where all must
         self.began = self.saved = self.said = time.monotonic()
         self.before = run.seconds
-        self.rows_before = self.rows()
+        self.epochs_before = self.epochs()
 
     def seconds(self) -> float:
         """Of training, in this process and in those before it."""
         return self.before + time.monotonic() - self.began
 
-    def rows(self) -> int:
-        """Rows learnt from, in all epochs."""
-        return self.run.epoch * self.num_rows + min(self.run.position * self.recipe.batch_size, self.num_rows)
+    def epochs(self) -> float:
+        """Those that are over, and the share of the present one."""
+        return self.run.epoch + min(self.run.position * self.recipe.batch_size / max(self.live, 1), 1.0)
 
-    def __call__(self) -> None:
+    def __call__(self, num_rows: int) -> None:
+        """So many more rows were learnt from."""
+        self.learnt += num_rows
         now = time.monotonic()
         if self.report is not None and now - self.said >= LINE_SECONDS:
             self.report(within(self))
@@ -61,15 +65,15 @@ class Pulse:
 
     def speed(self) -> str:
         """Rows a second, and the time left at this speed."""
-        done, seconds = self.rows() - self.rows_before, max(time.monotonic() - self.began, 1e-9)
-        left = seconds / max(done, 1) * (self.recipe.epochs * self.num_rows - self.rows())
+        seconds, done = max(time.monotonic() - self.began, 1e-9), self.epochs() - self.epochs_before
+        left = seconds / max(done, 1e-9) * (self.recipe.epochs - self.epochs())
         if self.recipe.budget_seconds is not None:
             left = max(0.0, min(left, self.recipe.budget_seconds - self.seconds()))
-        return f"{done / seconds:,.0f} rows/s, {left:.0f} s left"
+        return f"{self.learnt / seconds:,.0f} rows/s, {left:.0f} s left"
 
 
 def within(pulse: Pulse) -> str:
-    run, share = pulse.run, 100 * (pulse.rows() / pulse.num_rows - pulse.run.epoch)
+    run, share = pulse.run, 100 * (pulse.epochs() - pulse.run.epoch)
     return (
         f"epoch {run.epoch + 1} of {pulse.recipe.epochs}, {share:.0f}%: train loss {run.mean_loss():.4f}; "
         f"{pulse.speed()}"

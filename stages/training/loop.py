@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from stages.training import Arrays, Fitted, Watch
 from stages.training.augmentation import augment_of
 from stages.training.batches import Rows, batches, in_turn, rows_of
 from stages.training.checkpoint import load_checkpoint, save_checkpoint
-from stages.training.devices import channels_last, choose_device, set_up
+from stages.training.devices import channels_last, choose_device, set_up, short_type, shortened
 from stages.training.export import export
 from stages.training.live import Pulse, describe, score_of
 from stages.training.optimise import optimisers, plateau_factor, rate_at
@@ -35,12 +35,32 @@ CHECKPOINT_SECONDS = 5.0
 PREDICTED_ROWS = 1024
 
 
+class Held(NamedTuple):
+    """Rows that are not learnt from, on the device, and what is true of them."""
+
+    problem: Problem
+    rows: Rows
+    arrays: Arrays
+
+    def scores(self, outputs: Tensor) -> dict[str, float]:
+        """Loss, and the score where the target has one, of outputs [N, C]."""
+        target, state = self.problem.target, self.problem.state
+        truth, weight = (
+            torch.as_tensor(self.arrays[name], device=outputs.device) if name in self.arrays else None
+            for name in ("target", "weight")
+        )
+        found = {"validation_loss": float(target.loss(state, outputs, truth, weight))}
+        score = score_of(self.problem, outputs, self.arrays)
+        return found if score is None else {**found, "score": score}
+
+
 def start(build: Callable[..., nn.Module], options: Any, problem: Problem, recipe: Recipe, device: torch.device) -> Run:
     torch.manual_seed(recipe.seed)
     network, here = build(problem, options), world()
     if not (recipe.shard and here.size > 1):  # what is sharded may not fit as a whole
         network = network.to(device)
-    if device.type == "cuda" and any(spec.kind in ("image", "wave") for spec in problem.specs):
+    fast = device.type == "cuda" or short_type(recipe.precision, device) is not None
+    if fast and any(spec.kind in ("image", "wave") for spec in problem.specs):
         channels_last(network)
     average = copy.deepcopy(network).requires_grad_(False) if recipe.ema is not None else None
     called = spread(network, here, device, shard=recipe.shard)  # before the optimisers: it may replace weights
@@ -84,24 +104,32 @@ def train(
     augment = augment_of(recipe.augment, problem.specs)
     learner = learner_of(run.network, problem, recipe, augment, device, steps=num_steps, called=run.called)
     learner.parts = max(learner.parts, run.parts)
+    held = Held(problem, rows["validation"], splits["validation"]) if "validation" in rows else None
     pulse = pulse_of(run, recipe, len(rows["train"]), report, checkpoint)
-    while run.epoch < recipe.epochs and not exhausted(run, recipe):
-        train_epoch(run, learner, rows["train"], recipe, pulse)
-        if not run.weight and out_of_time(run, recipe):  # validation took what was left: nothing was learnt since
-            break
-        note_epoch(run, problem, rows.get("validation"), splits.get("validation"), recipe)
-        pulse.beat()
+    for _ in epochs(run, learner, rows["train"], held, pulse):
         if pulse.report is not None:
             pulse.report(describe(run, recipe, problem, pulse))
         if watch is not None:
             watch(run.history[-1])
+    network = kept(run, partial(build, problem, options))
+    return finish(name, network, run, problem, splits["train"], depends_on(recipe, device, rows["train"]))
+
+
+def epochs(run: Run, learner: Learner, rows: Rows, held: Held | None, pulse: Pulse) -> Iterator[None]:
+    """Those that are left of the run, one by one, each with its line of history."""
+    recipe = learner.recipe
+    while run.epoch < recipe.epochs and not exhausted(run, recipe):
+        train_epoch(run, learner, rows, pulse)
+        if not run.weight and out_of_time(run, recipe):  # validation took what was left: nothing was learnt since
+            break
+        note_epoch(run, learner, held)
+        pulse.beat()
+        yield
     if not run.steps and out_of_time(run, recipe):
         raise TrainingError(
             f"train.budget_seconds ({recipe.budget_seconds}) was over before the first step. Raise it, or lower "
             f"train.batch_size (now {recipe.batch_size})."
         )
-    network = kept(run, partial(build, problem, options))
-    return finish(name, network, run, problem, splits["train"], depends_on(recipe, device, rows["train"]))
 
 
 def pulse_of(
@@ -123,7 +151,7 @@ def depends_on(recipe: Recipe, device: torch.device, rows: Rows) -> tuple[str, .
     """What else than the parameters the result rests on."""
     found = {
         "time": recipe.budget_seconds is not None,
-        "device": device.type != "cpu",
+        "device": device.type != "cpu" or recipe.precision == "bfloat16",  # not every processor has it
         "memory": bool(rows.window) and recipe.memory_limit is None,
     }
     return tuple(name for name, is_so in found.items() if is_so)
@@ -156,12 +184,13 @@ def live_rows(run: Run, rows: Rows, recipe: Recipe) -> Rows:
     return replace(rows, shares=run.shares)
 
 
-def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: Pulse) -> None:
+def train_epoch(run: Run, learner: Learner, rows: Rows, pulse: Pulse) -> None:
     """One pass over the training rows in a new order, or what is left of it."""
+    recipe = learner.recipe
     rows = live_rows(run, rows, recipe)
-    num_batches = -(-rows.num_live // recipe.batch_size)
+    seed, pulse.live = seed_of(recipe.seed, run.epoch), rows.num_live
+    num_batches = -(-pulse.live // recipe.batch_size)
     factor = plateau_factor(run.watched_losses()) if recipe.schedule == "plateau" else 1.0
-    seed = seed_of(recipe.seed, run.epoch)
     run.network.train()
     for batch in batches(rows, learner.specs, recipe.batch_size, seed=seed, skip=run.position):
         progress = (run.epoch + run.position / num_batches) / recipe.epochs
@@ -169,7 +198,7 @@ def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: P
             progress = max(progress, agreed(pulse.seconds(), learner.world) / recipe.budget_seconds)
             if progress >= 1:
                 break
-        if teaches(learner, batch, rows.num_live):
+        if teaches(learner, batch, pulse.live):
             if learner.world.size > 1:  # other masks of dropout in each; the same again after a restart
                 torch.manual_seed(seed_of(seed, run.position, learner.world.rank))
             loss = gradient(learner, batch, run.generator)
@@ -181,28 +210,24 @@ def train_epoch(run: Run, learner: Learner, rows: Rows, recipe: Recipe, pulse: P
                 follow(run.average, run.network, recipe.ema, run.steps)
         run.position += 1
         run.parts = learner.parts
-        pulse()
+        pulse(len(batch.truth))
     run.seconds = agreed(pulse.seconds(), learner.world)
 
 
-def note_epoch(run: Run, problem: Problem, rows: Rows | None, validation: Arrays | None, recipe: Recipe) -> None:
+def note_epoch(run: Run, learner: Learner, held: Held | None) -> None:
     """Count the epoch, write its line of history, and keep its weights if they are to be kept."""
+    recipe = learner.recipe
     require_sound(run, recipe)
     loss = run.mean_loss()
     run.epoch, run.position, run.weight = run.epoch + 1, 0, 0.0
     run.total.zero_()
     line = {"epoch": float(run.epoch), "train_loss": loss}
-    if rows is not None and validation is not None:
+    if held is not None:
         # an epoch's line is of the pictures as they are: views cost several predictions; sharded, only the whole runs
         network = run.watched if recipe.shard else getattr(run.watched, "plain", run.watched)
-        outputs = torch.cat(list(predict(network, rows, problem.specs, here=world())))
-        names = [name for name in ("target", "weight") if name in validation]
-        held = {name: torch.as_tensor(validation[name], device=outputs.device) for name in names}
-        loss_N = problem.target.loss(problem.state, outputs, held["target"], held.get("weight"))
-        line["validation_loss"] = float(loss_N)
-        score = score_of(problem, outputs, validation)
-        if score is not None:
-            line["score"] = score
+        with shortened(learner.device, learner.autocast):
+            outputs = torch.cat(list(predict(network, held.rows, learner.specs, here=learner.world))).float()
+        line |= held.scores(outputs)
     run.history.append(line)
     require_sound(run, recipe)
     watched = agreed(line.get("validation_loss", loss), world())

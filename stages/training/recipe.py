@@ -41,7 +41,7 @@ class Recipe(Section):
     patience: int | None = Field(default=None, ge=1)  # epochs without a better validation loss
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto is bfloat16 on a GPU
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto is bfloat16 on a GPU; see devices.py
     compile: bool | Literal["auto"] = "auto"  # auto is a GPU's runs that are long enough to pay
     memory_limit: int | None = Field(default=None, ge=1)  # bytes of the splits that are read; None is half of memory
     threads: int = Field(default=1, ge=1)  # of each process

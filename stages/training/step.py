@@ -15,6 +15,7 @@ from stages.core.problem import Problem
 from stages.training.augment import augment, mix
 from stages.training.augmentation import Augment
 from stages.training.batches import Batch
+from stages.training.devices import short_type, shortened
 from stages.training.optimise import decayed_by_step, has_batch_norm, shrink
 from stages.training.processes import ALONE, World, apart, bounds, summed, world
 from stages.training.recipe import Recipe
@@ -149,11 +150,8 @@ def loss_of(
     learner: Learner, arrays: list[Tensor], truths: list[Truth], share: float, parts: list[Tensor] | None = None
 ) -> Tensor:
     """A scalar. `parts` is what share of its batch each truth's rows weigh, where they are only some of it."""
-    if learner.autocast is None:
+    with shortened(learner.device, learner.autocast):
         outputs = learner.network(*arrays)
-    else:
-        with torch.autocast(learner.device.type, learner.autocast):
-            outputs = learner.network(*arrays)
     losses = [learner.loss(outputs.float(), truth, weight) for truth, weight in truths]
     if parts is not None:
         losses = [loss * part for loss, part in zip(losses, parts, strict=True)]
@@ -238,14 +236,12 @@ def learner_of(
             return own
         return torch.ones(len(truth), device=device) if weight is None else weight
 
-    gpu = device.type == "cuda"
-    short = recipe.precision == "bfloat16" or (recipe.precision == "auto" and gpu)
     called = called or network
-    if recipe.compile is True or (recipe.compile == "auto" and gpu and steps >= COMPILED_STEPS):
+    if recipe.compile is True or (recipe.compile == "auto" and device.type == "cuda" and steps >= COMPILED_STEPS):
         called = torch.compile(called)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     decayed = decayed_by_step(network, recipe)
     return Learner(
-        called, loss, row_weights, problem.specs, recipe, augment, torch.bfloat16 if short else None, device,
+        called, loss, row_weights, problem.specs, recipe, augment, short_type(recipe.precision, device), device,
         weights, decayed, has_batch_norm(network), recipe.accumulate, world(),
     )  # fmt: skip

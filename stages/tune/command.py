@@ -52,6 +52,8 @@ def run(arguments: Namespace) -> None:
         study = open_study(search, out / "study.db", name)
         trials = arguments.trials or search.section.trials
         seconds = arguments.seconds or search.section.seconds or float("inf")
+        if (processes := search.train({}).processes) > 1:
+            print(f"trials are fitted in one process each; train.processes ({processes}) holds for `dvc repro`")
         run_trials(search, study, trials=trials, seconds=seconds, say=lambda text: print(text, flush=True))
         conclude(search, study, contract, arguments, out=out, trials=trials)
 

@@ -193,6 +193,16 @@ def test_a_mistake_in_the_section_is_named(train, complaint):
         check(contract_of(train))
 
 
+def test_a_number_has_no_classes_to_smooth():
+    from stages.train import check
+
+    columns = {"a": {"type": "number"}, "y": {"type": "number"}}
+    examples = {"target": {"column": "y", "type": "number"}}
+    train = {"model": "mlp", "label_smoothing": 0.1}
+    with pytest.raises(ContractError, match=r"label_smoothing is 0\.1, and smooths classes; y is a number"):
+        check(Contract("shop", {"columns": columns, "examples": examples, "train": train}))
+
+
 def test_a_candidate_may_have_a_name_of_its_own():
     section = section_of(epochs=5, candidates={"wide": {"model": "mlp", "options": {"hidden": [512]}}, "mlp": {}})
     trains = auto.trains_of(section, "shop.train")

@@ -235,6 +235,21 @@ def test_a_broken_run_is_never_saved():
     assert saved == []
 
 
+def test_rows_that_were_left_out_do_not_count_as_learnt(monkeypatch):
+    """100 rows, of which the second epoch leaves 60 out: two of its four batches of 10 are half of it."""
+    run = Run(nn.Linear(2, 2), [], torch.Generator(), epoch=1, position=0)
+    now = [0.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+    pulse = Pulse(run, Recipe(epochs=3, batch_size=10), 100, None, None)
+    pulse.live = 40
+    for _ in range(2):
+        now[0] += 1.0
+        run.position += 1
+        pulse(10)
+    assert pulse.epochs() == 1.5
+    assert pulse.speed() == "10 rows/s, 6 s left"  # half an epoch in 2 s, and one and a half to come
+
+
 def test_memory_that_a_gpu_lacks_is_made_up_for_by_parts(train, problem, options):
     class Small(nn.Module):
         def __init__(self):

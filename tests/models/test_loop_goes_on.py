@@ -58,8 +58,8 @@ def kill_after(monkeypatch):
     def arm(num_batches):
         left = iter(range(num_batches))
 
-        def call(self):
-            plain(self)
+        def call(self, num_rows):
+            plain(self, num_rows)
             if next(left, None) is None:
                 raise Killed
 

@@ -12,7 +12,7 @@ import torch
 
 from stages import train
 from stages.core.errors import TrainingError
-from stages.training import Recipe, find_rate
+from stages.training import Recipe, Train, devices, find_rate
 from stages.training.tracking import tracking
 
 LINES = [{"epoch": 1.0, "train_loss": 0.7, "score": 0.5}, {"epoch": 2.0, "train_loss": 0.4, "score": 0.75}]
@@ -187,3 +187,20 @@ def test_two_processes_do_not_fill_one_key_of_the_store_at_once(tmp_path):
     assert [run.wait(120) for run in runs] == [0, 0]
     kept = tmp_path / "folds" / "k"
     assert (kept / "a").read_text() == (kept / "b").read_text()
+
+
+def test_what_a_model_with_a_fit_of_its_own_does_not_use_is_said(features, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("INGOT_STORE", str(tmp_path / "store"))
+    used = {"model": "linear", "seed": 3, "threads": 1}
+    train.main([*features({**used, "epochs": 9, "clip": 1.0}), "--out", str(tmp_path / "out")])
+    assert "linear has a fit of its own, which does not use clip, epochs" in capsys.readouterr().err
+    train.main([*features(used), "--out", str(tmp_path / "out")])
+    assert "fit of its own" not in capsys.readouterr().err
+
+
+def test_a_processor_without_bfloat16_is_told_of(monkeypatch):
+    for able in (True, False):
+        monkeypatch.setattr(devices, "processor_is_short", lambda able=able: able)
+        asked = train.notes(Train.model_validate({"model": "mlp", "precision": "bfloat16", "device": "cpu"}))
+        assert [note[:10] for note in asked] == ([] if able else ["in float32"])
+        assert not list(train.notes(Train.model_validate({"model": "mlp", "device": "cpu"})))
