@@ -9,6 +9,7 @@ derive.sql travels along.
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,8 +164,12 @@ def main(argv: Sequence[str] | None = None, folder: Path = HERE) -> int:
         if arguments.json
         else show(contract, answers, SHOWN)
     )
-    for line in lines:
-        print(line)
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read them, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if all("problems" not in answer for answer in answers) else 1
 
 

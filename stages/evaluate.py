@@ -138,9 +138,12 @@ def judge(report: Mapping[str, Any]) -> list[str]:
     if report["beats_constant"]:
         return []
     metric, ahead = report["metric"], report["minus_constant"][MODEL]
+    several, rows = len(report["minus_constant"]), f"{report['rows']:,} validation rows"
+    judged = f"; of {several} models each must show more, at {1 - 0.05 / several:.1%}" if several > 1 else ""
     return [
-        f"no model is shown to beat one answer for all rows: the network's {metric} minus its is {show(ahead)} on "
-        f"{report['rows']:,} validation rows. Are the labels right, and the inputs informative?"
+        f"no model is shown to beat one answer for all rows: the network's {metric} minus its is {show(ahead)} (95%"
+        f"{judged}) on {rows}. Are the labels right, and the inputs informative? More rows, a larger "
+        "examples.split.validation, or a metric that sees more, such as log_loss, tell smaller differences"
     ]
 
 
@@ -165,7 +168,9 @@ def summary(report: Mapping[str, Any], reasons: Sequence[str]) -> str:
         best = report["baselines_ranked"][0]
         parts.append(f"minus the best baseline ({best}) {show(report['model_minus_baseline'][best][metric])}")
     if "folds" in report:
-        parts.append(f"{len(report['folds']['scores'])} folds: mean {metric} {report['folds']['mean'].get(metric)}")
+        mean, of = report["folds"]["mean"], f"{len(report['folds']['scores'])} folds"
+        told = f"mean {metric} {mean[metric]}" if metric in mean else f"no {metric}, which rests on a calibration"
+        parts.append(f"{of}: {told}")
     return "; ".join([*parts, *(f"REFUSED: {reason}" for reason in reasons)])
 
 

@@ -6,6 +6,7 @@ Refuses without a passed assay of the very model that it packs. The manifest is 
 import base64
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 import serving
-from stages.columns import inputs
+from stages.columns import inputs, timestamp
 from stages.contract import Contract
 from stages.contract.decide import Decide
 from stages.contract.section import Section as BaseSection
@@ -28,6 +29,7 @@ from stages.training.features import problem_of
 SERVING = Path(serving.__file__).parent
 MEASURED = ("latency.json",)  # marked in the manifest; left out when two builds are compared
 BYTES = {"image": "pixels", "audio": "samples"}  # what serving/picture.py and sound.py call them
+LOOKED_AT = 4  # times as many validation rows: one whose time cannot be written does not travel
 FORMAT = 1
 
 
@@ -66,7 +68,10 @@ def describe(contract: Contract, problem: Any, decide: Decide) -> dict[str, Any]
 def golden_rows(table: pa.Table, contract: Contract, count: int) -> pa.Table:
     """Some validation rows, and one in which all that may be missing is."""
     columns = contract.input_columns
-    rows = table.select(list(columns)).slice(0, count)
+    rows = table.select(list(columns))
+    rows = rows.take(
+        [at for at in range(min(len(rows), LOOKED_AT * count)) if can_be_written(rows, at, columns)][:count]
+    )
     blank = {
         name: rows.column(name).combine_chunks().slice(0, 1)
         if column.required or column.type == "image"
@@ -76,17 +81,25 @@ def golden_rows(table: pa.Table, contract: Contract, count: int) -> pa.Table:
     return pa.concat_tables([rows, pa.table(blank, schema=rows.schema)]).combine_chunks()
 
 
+def can_be_written(rows: pa.Table, at: int, columns: Mapping[str, Any]) -> bool:
+    """Whether every time of a row reads back as it is from what its column declares."""
+    times = {name: rows.column(name)[at].as_py() for name, column in columns.items() if column.type == "timestamp"}
+    return all(
+        moment is None or timestamp.write(columns[name].describe(name), moment) is not None
+        for name, moment in times.items()
+    )
+
+
 def to_json_rows(table: pa.Table, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows as JSON can hold them: times in ISO 8601, pixels and samples in base64."""
-    return [
-        {name: to_json_value(value, columns[name].type) for name, value in row.items()} for row in table.to_pylist()
-    ]
+    """Rows as a client would send them, in JSON: times as their column declares, pixels and samples in base64."""
+    return [{name: to_json_value(value, name, columns[name]) for name, value in row.items()}
+            for row in table.to_pylist()]  # fmt: skip
 
 
-def to_json_value(value: Any, kind: str) -> Any:
+def to_json_value(value: Any, name: str, column: Any) -> Any:
     if isinstance(value, bytes):
-        return {BYTES[kind]: base64.b64encode(value).decode()}
-    return value.isoformat() if hasattr(value, "isoformat") else value
+        return {BYTES[column.type]: base64.b64encode(value).decode()}
+    return timestamp.write(column.describe(name), value) if isinstance(value, datetime) else value
 
 
 def golden_outputs(model: bytes, rows: pa.Table, contract: Contract, tolerance: float) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Moments: written or typed times in, seconds since 1970 (UTC) out; cyclic parts and age, dense."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -56,6 +58,27 @@ class Column(BaseColumn):
             except (KeyError, ValueError):
                 raise ValueError(f"a zone such as Europe/London; {self.zone!r} is not known here") from None
         return self
+
+
+def write(column: Mapping[str, Any], moment: datetime) -> str | int | None:
+    """A moment (UTC, without a zone) as its described column has it read back; None where no declared way can.
+
+    An hour that a clock passes twice, say, and a format without its zone.
+    """
+    aware = moment.replace(tzinfo=UTC)
+    seconds = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
+    if column.get("epoch"):
+        return seconds * TICKS[column["epoch"]]
+    local = aware.astimezone(find_zone(column["zone"]) if column.get("zone") else UTC)
+    formats = column.get("format") or []
+    ways = [local.strftime(way) for way in ([formats] if isinstance(formats, str) else formats)]
+    for way in ways or [local.isoformat() if column.get("zone") else moment.isoformat()]:
+        try:
+            if parse_timestamp({**column, "min": None, "max": None}, way) == seconds:
+                return way
+        except Problem:
+            continue
+    return None
 
 
 class Features(Section):
