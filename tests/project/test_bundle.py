@@ -87,13 +87,13 @@ def test_predict_ends_quietly_where_its_reader_has_enough(built: Path, tmp_path:
     header, row = "opened,plan,seats,message\n", "2025-03-01,pro,3,hello\n"
     (tmp_path / "rows.csv").write_text(header + 3000 * row)
     command = [sys.executable, str(built / "data/bundle/tickets/predict.py"), str(tmp_path / "rows.csv"), "--json"]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert started.stdout is not None
-    assert started.stderr is not None
-    started.stdout.readline()
-    started.stdout.close()
-    assert started.stderr.read() == b""
-    assert started.wait() == 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        assert started.stderr is not None
+        started.stdout.readline()
+        started.stdout.close()
+        assert started.stderr.read() == b""
+        assert started.wait() == 0
 
 
 def test_an_unreadable_mail_does_not_cost_the_answers_to_the_others(
