@@ -129,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", default=[], help="beginnings of names")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--slow", action="store_true", help="the resnet too: 75 minutes of processor time, 40 by the clock")
+    parser.add_argument("--slow", action="store_true", help="the resnet too: 75 minutes of processor time")
     given = parser.parse_args()
     contract = load(ROOT / "params.yaml", PIPELINE)
     problem, splits = read(contract)
