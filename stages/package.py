@@ -69,9 +69,14 @@ def golden_rows(table: pa.Table, contract: Contract, count: int) -> pa.Table:
     """Some validation rows, and one in which all that may be missing is."""
     columns = contract.input_columns
     rows = table.select(list(columns))
-    rows = rows.take(
-        [at for at in range(min(len(rows), LOOKED_AT * count)) if can_be_written(rows, at, columns)][:count]
-    )
+    sound = [at for at in range(min(len(rows), LOOKED_AT * count)) if can_be_written(rows, at, columns)]
+    if not sound:
+        raise RefusedError(
+            f"none of {min(len(rows), LOOKED_AT * count)} validation rows holds times that their columns' format can "
+            "write and read back, so no bundle could show that it reads them. Declare a format that keeps what the "
+            "times hold, or none for ISO 8601"
+        )
+    rows = rows.take(sound[:count])
     blank = {
         name: rows.column(name).combine_chunks().slice(0, 1)
         if column.required or column.type == "image"

@@ -53,7 +53,8 @@ def run(arguments: Namespace) -> None:
         trials = arguments.trials or search.section.trials
         seconds = arguments.seconds or search.section.seconds or float("inf")
         if (processes := search.train({}).processes) > 1:
-            print(f"trials are fitted in one process each; train.processes ({processes}) holds for `dvc repro`")
+            told = f"trials are fitted in one process each; train.processes ({processes}) holds for `dvc repro`"
+            print(told, file=sys.stderr)
         run_trials(search, study, trials=trials, seconds=seconds, say=lambda text: print(text, flush=True))
         conclude(search, study, contract, arguments, out=out, trials=trials)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from stages.contract.loader import choose
 from stages.training import Recipe, devices, loop
@@ -47,3 +48,12 @@ def test_a_processor_without_it_trains_in_float32(train):
 def test_what_rests_on_the_processor_says_so(train):
     assert train(True, precision="bfloat16").depends_on == ("device",)
     assert train(True).depends_on == ()
+
+
+@pytest.mark.parametrize(("precision", "last"), [("bfloat16", True), ("auto", False)])
+def test_convolutions_lie_channels_last_where_that_pays(precision, last, problem, options, monkeypatch):
+    monkeypatch.setattr(devices, "processor_is_short", lambda: True)
+    build = choose("models", "convnet", "").build
+    run = loop.start(build, options("convnet"), problem("convnet", 3), Recipe(precision=precision), torch.device("cpu"))
+    (weight, *_) = [weight for weight in run.network.parameters() if weight.ndim == 4 and min(weight.shape[:2]) > 1]
+    assert weight.is_contiguous(memory_format=torch.channels_last) is last

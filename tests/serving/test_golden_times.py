@@ -9,6 +9,7 @@ import pytest
 from serving.prepare import prepare
 from stages.columns import inputs
 from stages.contract import Contract
+from stages.core.errors import RefusedError
 from stages.package import golden_rows, to_json_rows
 
 MOMENTS = [dt.datetime(2025, 6, 15), dt.datetime(2025, 8, 20, 22), dt.datetime(2025, 12, 31, 23, 59, 59)]
@@ -48,8 +49,16 @@ def test_a_time_is_written_as_its_column_reads_it(column, written):
 
 
 def test_a_row_whose_time_has_no_way_to_be_written_does_not_travel():
-    """The second of the two hours from 2 to 3 in the night that summer time ends, without its zone; a day's hour."""
+    """The second of the two hours from 2 to 3 in the night that summer time ends, without its zone."""
     given = contract(format="%Y-%m-%d %H:%M", zone="Europe/Berlin")
     twice = [dt.datetime(2025, 10, 26, 1, 30), *MOMENTS[:2]]
     sent = to_json_rows(golden_rows(table(twice), given, 3), given.input_columns)
     assert [row["shipped"] for row in sent] == ["2025-06-15 02:00", "2025-08-21 00:00", None]
+
+
+def test_no_row_whose_times_can_be_written_is_refused():
+    """A day's format for times that hold hours, such as a query makes them."""
+    with pytest.raises(
+        RefusedError, match="none of 2 validation rows holds times that their columns' format can write"
+    ):
+        golden_rows(table(MOMENTS[1:]), contract(format="%Y-%m-%d"), 3)

@@ -5,7 +5,7 @@ import pytest
 
 from stages.core.arrays import ArraySpec
 from stages.core.problem import Problem
-from stages.evaluate import CONSTANT, MODEL, constant_answer, evaluate, judge
+from stages.evaluate import CONSTANT, MODEL, constant_answer, evaluate, judge, summary
 from stages.targets import category
 from stages.training import Recipe, fit, options_of
 from stages.training.scoring import Scoring
@@ -38,6 +38,28 @@ def test_noise_is_refused_however_common_the_class_is_on_validation(share):
     assert judge(report)[0].startswith("no model is shown to beat one answer for all rows")
     np.testing.assert_allclose(constant, answers["prior"])
     assert report["constant"] == constant[0].tolist()
+
+
+def test_a_refusal_names_the_bound_that_it_was_judged_by():
+    """The network alone would do at 95%; as one of three it must show more."""
+    ahead = {"value": 0.2, "low": 0.03, "high": 0.37}
+    report = {"beats_constant": [], "metric": "accuracy", "rows": 59}
+    several = judge({**report, "minus_constant": {MODEL: ahead, "linear": ahead, "boosting": ahead}})[0]
+    assert "0.2000 [0.0300, 0.3700] (95%; of 3 models each must show more, at 98.3%) on 59 validation rows" in several
+    assert "More rows, a larger examples.split.validation, or a metric that sees more" in several
+    assert "(95%) on 59" in judge({**report, "minus_constant": {MODEL: ahead}})[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "told"), [({"log_loss": 0.3}, "2 folds: mean log_loss 0.3"), ({"accuracy": 0.9}, "2 folds: no log_loss,")]
+)
+def test_a_score_that_folds_cannot_have_is_not_shown_as_none(mean, told):
+    score = {"value": 0.3, "low": 0.2, "high": 0.4}
+    report = {
+        "metric": "log_loss", "rows": 9, "models": {MODEL: {"scores": {"log_loss": score}}}, "baselines_ranked": [],
+        "folds": {"scores": [mean, mean], "mean": mean},
+    }  # fmt: skip
+    assert told in summary(report, [])
 
 
 def test_what_tells_something_passes_and_one_answer_for_all_is_never_what_passed():

@@ -72,10 +72,11 @@ def test_a_search_that_is_over_runs_nothing_and_more_trials_go_on(shop, capsys):
 
 
 def test_seconds_end_a_search_and_the_next_run_goes_on(shop, capsys, declare):
-    declare(("epochs: 6", "epochs: 3000"))
+    declare(("epochs: 6", "epochs: 3000, processes: 2"))
     assert main(["shop", "--seconds", "0.5"]) == 0
     out, err = capsys.readouterr()
     assert out == ""
+    assert "trials are fitted in one process each; train.processes (2) holds for `dvc repro`" in err
     assert "no trial has a score yet. The same command goes on" in err
     assert len(list((shop / "data/.tune/shop/candidates").glob("*/network.onnx"))) == 0
 
